@@ -1,0 +1,1 @@
+//! The HTTP API that validates commands and writes versions

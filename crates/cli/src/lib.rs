@@ -1,0 +1,1 @@
+//! The aqueduct command: local stack, set-up, model check, verify

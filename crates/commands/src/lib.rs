@@ -1,0 +1,1 @@
+//! Decide, put, publish: what the command API and reactions both do

@@ -1,0 +1,164 @@
+//! The record of one version: what happened, and the item as it stands after it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{CorrelationId, ItemKey, NameError, Traceparent, Version};
+
+/// The fields of an item that its model's `schema` describes.
+pub type Attributes = Map<String, Value>;
+
+/// Names one event for ever. A UUIDv7 made by the writer: who finds it in the store knows that its Put went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An item as it stands at one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Its identity.
+    pub key: ItemKey,
+    /// The version that this state is.
+    pub version: Version,
+    /// Its fields. A deleted item keeps the last ones.
+    pub attributes: Attributes,
+    /// Whether this version deleted it.
+    pub deleted: bool,
+    /// When its first version was written.
+    pub created_at: Timestamp,
+    /// Who wrote its first version.
+    pub created_by: String,
+    /// When this version was written.
+    pub updated_at: Timestamp,
+    /// Who wrote this version.
+    pub updated_by: String,
+}
+
+/// What happened: the name and data of the change, beside the state it led to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Happened {
+    /// `Created`, `Updated`, `Deleted`, or a name from the model.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// For `Created` and `Updated` by PUT all attributes; for a merge patch the patch; for `Deleted` null.
+    pub data: Value,
+}
+
+/// The immutable record of one version of one item: a row of the `events` table, a record of the events topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Unique per event; the same in every delivery of it.
+    pub id: EventId,
+    /// What happened.
+    pub happened: Happened,
+    /// The item after it. Its `version`, `updated_at` and `updated_by` are the event's own.
+    pub item: Item,
+    /// The request that led here.
+    pub correlation_id: CorrelationId,
+    /// The event that caused the command, if an event did.
+    pub causation_id: Option<EventId>,
+    /// The trace that the request belonged to.
+    pub traceparent: Option<Traceparent>,
+    /// The model's version of this type's shapes when it was written, from 1.
+    pub schema_version: u32,
+}
+
+/// Bytes that are not an event.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// Not JSON, or not of an event's shape.
+    #[error("not an event: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Its `pk` and `sk` are not a key.
+    #[error("not an event: {0}")]
+    Key(#[from] NameError),
+}
+
+impl Event {
+    /// The value of its Kafka record, and what the store keeps.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let item = &self.item;
+        serde_json::json!({
+            "id": self.id,
+            "pk": item.key.pk(),
+            "sk": item.key.sk(),
+            "version": item.version,
+            "event": self.happened,
+            "item": {
+                "attributes": item.attributes,
+                "deleted": item.deleted,
+                "createdAt": crate::format_time(item.created_at),
+                "createdBy": item.created_by,
+            },
+            "createdAt": crate::format_time(item.updated_at),
+            "createdBy": item.updated_by,
+            "correlationId": self.correlation_id,
+            "causationId": self.causation_id,
+            "traceparent": self.traceparent,
+            "schemaVersion": self.schema_version,
+        })
+        .to_string()
+    }
+
+    /// Reads what [`to_json`](Event::to_json) wrote, now or in any earlier release. Unknown fields are passed over, so
+    /// that a worker of this release reads events of the next.
+    pub fn from_json(json: &[u8]) -> Result<Event, EventError> {
+        let wire: Wire = serde_json::from_slice(json)?;
+        let item = Item {
+            key: ItemKey::from_pk_sk(&wire.pk, &wire.sk)?,
+            version: wire.version,
+            attributes: wire.item.attributes,
+            deleted: wire.item.deleted,
+            created_at: wire.item.created_at,
+            created_by: wire.item.created_by,
+            updated_at: wire.created_at,
+            updated_by: wire.created_by,
+        };
+        Ok(Event {
+            id: wire.id,
+            happened: wire.event,
+            item,
+            correlation_id: wire.correlation_id,
+            causation_id: wire.causation_id,
+            traceparent: wire.traceparent,
+            schema_version: wire.schema_version,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    id: EventId,
+    pk: String,
+    sk: String,
+    version: Version,
+    event: Happened,
+    item: WireItem,
+    created_at: Timestamp,
+    created_by: String,
+    correlation_id: CorrelationId,
+    causation_id: Option<EventId>,
+    traceparent: Option<Traceparent>,
+    schema_version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireItem {
+    attributes: Attributes,
+    deleted: bool,
+    created_at: Timestamp,
+    created_by: String,
+}

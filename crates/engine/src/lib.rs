@@ -1,0 +1,1 @@
+//! The consumer engine: poll loop, lanes, ledger, retries, dead letters, drain

@@ -1,0 +1,1 @@
+//! Model files: types, schemas, sequences, views and their expressions

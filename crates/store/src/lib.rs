@@ -1,0 +1,1 @@
+//! DynamoDB tables and the publisher that carries events from there to Kafka

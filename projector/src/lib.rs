@@ -1,0 +1,1 @@
+//! The worker that keeps the DynamoDB read table

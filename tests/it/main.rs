@@ -1,0 +1,1 @@
+//! Tests on the real servers. One binary, so that one start of the servers serves all of them.
