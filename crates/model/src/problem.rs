@@ -1,0 +1,50 @@
+//! Mistakes in model files, each with its place and, where one is near, the name that was probably meant.
+
+use std::fmt;
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Problem {
+    /// The file, as it was found; the folder itself when no file is to blame.
+    pub file: String,
+    /// Line from 1; 0 when the whole file or folder is meant.
+    pub line: u32,
+    /// Column from 1, in characters; 0 when the whole file or folder is meant.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What was probably meant, without quotes.
+    pub suggestion: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    /// ``shop/order.yaml:12:5: unknown key `colums`; did you mean `columns`?``
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {}", self.message)?;
+        match &self.suggestion {
+            Some(meant) => write!(f, "; did you mean `{meant}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Every mistake of a model, ordered by file and place; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    /// One line a mistake.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}

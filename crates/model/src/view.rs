@@ -1,0 +1,72 @@
+//! Read models of a type: which columns a table has, what a document holds.
+//!
+//! A worker serves the definition that the registry holds, which may be older than the model file's: so a view becomes
+//! canonical JSON and is read back from it, expressions compiled again.
+
+mod column_type;
+
+use aqueduct_contract::TypeName;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use column_type::{ColumnType, ColumnTypeError};
+
+use crate::Expression;
+
+/// One read model, in Postgres, OpenSearch or both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Unique in the model; `[a-z][a-z0-9_]{0,47}`, so that it names a table and an index.
+    pub name: String,
+    /// Whose items it shows.
+    #[serde(rename = "type")]
+    pub type_name: TypeName,
+    /// Its table.
+    pub postgres: Option<PostgresView>,
+    /// Its index.
+    pub opensearch: Option<SearchView>,
+}
+
+/// A table beside the columns that every table has (`tenant`, `id`, `item_version`, `deleted`, `created_at`,
+/// `updated_at`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresView {
+    /// In the order of the model file.
+    pub columns: Vec<Column>,
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// `[a-z][a-z0-9_]{0,47}`.
+    pub name: String,
+    /// Its type in Postgres.
+    #[serde(rename = "type")]
+    pub column_type: ColumnType,
+    /// Where its value comes from.
+    pub from: Expression,
+    /// Whether the table has an index on tenant and this column.
+    pub index: bool,
+}
+
+/// An index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchView {
+    /// OpenSearch mappings of the document's own fields, an object with `properties`; `None` leaves them to
+    /// OpenSearch.
+    pub mappings: Option<Value>,
+    /// An expression that gives an object; `None` for all attributes.
+    pub document: Option<Expression>,
+}
+
+impl View {
+    /// What the registry keeps, as JSON. Two views are the same when this is. [`serde`] reads it back.
+    #[must_use]
+    pub fn definition(&self) -> Value {
+        serde_json::json!(self)
+    }
+}
