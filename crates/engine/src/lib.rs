@@ -1,1 +1,19 @@
-//! The consumer engine: poll loop, lanes, ledger, retries, dead letters, drain
+//! The consumer engine: it reads topics as a member of a consumer group and hands batches of records to a sink, so that
+//! nothing is lost, nothing is reordered within a key, one bad record blocks no other, and a committed offset is
+//! never ahead of its effect.
+//!
+//! A worker is a [`Sink`] plus [`Settings`]. The engine knows no database and no model.
+
+mod group;
+mod metrics;
+mod progress;
+mod record;
+mod settings;
+mod sink;
+
+pub use group::Group;
+pub use metrics::Metrics;
+pub use progress::Progress;
+pub use record::{Record, RecordParts};
+pub use settings::Settings;
+pub use sink::{BoxError, Needs, Outcome, Reason, Sink, SinkError};

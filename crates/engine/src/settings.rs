@@ -1,0 +1,50 @@
+//! The `[engine]` section of the settings.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How the engine works. The defaults, and the reason for each, stand in the embedded defaults file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Records of a batch at most.
+    pub batch_records: usize,
+    /// Bytes of a batch at most, unless a single record is larger.
+    pub batch_bytes: u64,
+    /// How long a record waits for its batch to fill while more records keep coming. When none come, it does not wait.
+    #[serde(with = "humantime_serde")]
+    pub batch_age: Duration,
+    /// Batches that a group has in flight at most. Keys are hashed to lanes.
+    pub lanes: usize,
+    /// Records of one partition that are read and not yet done, at most.
+    pub window: usize,
+    /// Bytes of all partitions of a group that are read and not yet done, at most.
+    pub window_bytes: u64,
+    /// How long a partition stays blocked by its window before its fetching is paused. Pausing throws away what was
+    /// fetched ahead, so a short stall should not.
+    #[serde(with = "humantime_serde")]
+    pub pause_after: Duration,
+    /// How often offsets are committed.
+    #[serde(with = "humantime_serde")]
+    pub commit_interval: Duration,
+    /// How often the end offsets of the assigned partitions are asked for, for the lag metrics.
+    #[serde(with = "humantime_serde")]
+    pub lag_interval: Duration,
+    /// The first wait after a failure.
+    #[serde(with = "humantime_serde")]
+    pub retry_backoff_min: Duration,
+    /// The longest wait after many failures.
+    #[serde(with = "humantime_serde")]
+    pub retry_backoff_max: Duration,
+    /// Attempts for a record that fails for an unknown reason, before it is a dead letter.
+    pub unknown_attempts: u32,
+    /// How long batches in flight may take when a partition is revoked or the process stops. What is not done by then
+    /// is left to the next owner.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// How long there may be work and no progress before the group counts as dead. Waiting for a store that is down is
+    /// progress: a restart would not help.
+    #[serde(with = "humantime_serde")]
+    pub stall_timeout: Duration,
+}
