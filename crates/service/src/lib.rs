@@ -1,1 +1,22 @@
-//! What every process has: settings, logs, metrics, health and an orderly end
+//! What every process has: settings, logs, metrics, health and an orderly end.
+//!
+//! A binary is [`main`] with its name and its wiring. `main` reads the command line and the [`Settings`], starts the
+//! logs and the admin server (`/metrics`, `/livez`, `/readyz`), calls the wiring with a [`Service`], and then waits:
+//! for a signal, or for the first of the tasks that the wiring spawned to end. Either way everything is told to stop and
+//! gets until `shutdown.deadline`; the exit code says how it went.
+//!
+//! Nothing outside this crate reads the environment.
+
+mod admin;
+mod cli;
+mod health;
+mod process;
+pub mod settings;
+mod signals;
+mod tasks;
+mod telemetry;
+
+pub use cli::SettingsFile;
+pub use health::Health;
+pub use process::{Misconfigured, Service, main};
+pub use settings::Settings;

@@ -1,0 +1,106 @@
+//! One set of settings for the whole fleet: embedded defaults, then a file, then the environment.
+//!
+//! `defaults.toml` holds every key, so it is at once the default, the documentation and the list of what is known.
+//! [`Layers`] reads what is given on top of it, strictly; [`check`](mod@check) says what types cannot; [`print`](mod@print)
+//! shows the result without its secrets. A component gets its own small section and knows nothing of where it came from.
+
+mod check;
+mod known;
+mod layers;
+mod print;
+mod problems;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+pub use layers::Layers;
+pub use problems::{Problem, Problems};
+
+/// Everything that can be set. The comments in `defaults.toml` say what each key does and why its default is what it is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Begins the names of topics, consumer groups and tables.
+    pub prefix: String,
+    /// The model.
+    pub model: Model,
+    /// The HTTP interface of command-api.
+    pub api: Api,
+    /// `/metrics`, `/livez` and `/readyz`.
+    pub admin: Admin,
+    /// Logs.
+    pub log: Log,
+    /// The end of a process.
+    pub shutdown: Shutdown,
+}
+
+/// `[model]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The folder of model files.
+    pub dir: PathBuf,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Where clients are served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The largest request body.
+    pub body_limit: ByteSize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Where it is served; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A level or filter directives, as `tracing-subscriber` reads them.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For eyes.
+    Text,
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long a stopping process may drain.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+}
+
+impl Settings {
+    /// Reads the embedded defaults, then `file`, then the environment. Everything that is wrong is reported at once.
+    pub fn load(file: Option<&Path>) -> Result<Settings, Problems> {
+        Layers::read(file)?.settings()
+    }
+
+    /// The embedded defaults alone, for tests to adjust.
+    pub fn defaults() -> Result<Settings, Problems> {
+        Layers::of(None, [])?.settings()
+    }
+}
