@@ -1,1 +1,27 @@
-//! View definitions, their registry, and the rows and documents that items map to
+//! Views: what they are, where that is registered, and the row or document that an item becomes.
+//!
+//! ```text
+//! model ──▶ definition ──ensure──▶ registry (Postgres table, OpenSearch index) ──▶ Generation
+//!                                      │ makes what is missing                        │
+//!                                      ▼                                              ▼
+//!                        table orders__g1, SQL view orders              row(view, item) · document(view, item)
+//!                        index orders-g1, aliases orders-g1-write, orders
+//! ```
+//!
+//! The model proposes, the registry decides. A view that no registry knows becomes generation 1; from then on every
+//! worker serves the registered definition, and a model that differs is reported and changes nothing. So a new model
+//! can be rolled out at any time, and two workers with different models write the same rows.
+//!
+//! `postgres` and `opensearch` have the same modules: `settings`, `registry`, what is made (`ddl`, `mappings`) and what
+//! an item maps to (`row`, `document`).
+
+pub mod definition;
+mod error;
+mod generation;
+pub mod opensearch;
+pub mod postgres;
+mod setup;
+
+pub use error::{Error, MappingError};
+pub use generation::{Generation, Served, State};
+pub use setup::setup;

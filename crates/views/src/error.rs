@@ -1,0 +1,71 @@
+//! What can go wrong between a model and a registry, and between a view and an item.
+
+use crate::postgres::quote::QuoteError;
+
+/// Why a registry could not be read, or a view not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres did not do it.
+    #[error("Postgres: {0}")]
+    Postgres(#[from] sqlx::Error),
+    /// The registry's own tables could not be made.
+    #[error("the registry's migrations: {0}")]
+    Migrations(#[from] sqlx::migrate::MigrateError),
+    /// OpenSearch was not reached, or its answer not understood.
+    #[error("OpenSearch: {0}")]
+    OpenSearch(#[from] opensearch::Error),
+    /// OpenSearch answered that it would not do it.
+    #[error("OpenSearch answered {status} to {request}: {answer}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Method and path.
+        request: String,
+        /// The beginning of the answer.
+        answer: String,
+    },
+    /// The address is not a URL.
+    #[error("the URL of OpenSearch is not valid: {0}")]
+    Url(String),
+    /// The name that a view needs is in use for something that is not ours.
+    #[error("view {view} needs the name {name}, which is in use for something else: rename one of the two")]
+    Taken {
+        /// The view.
+        view: String,
+        /// The name of the table, SQL view, index or alias.
+        name: String,
+    },
+    /// A name of the model cannot stand in SQL.
+    #[error("view {view}: {source}")]
+    Name {
+        /// The view.
+        view: String,
+        /// What is wrong with it.
+        source: QuoteError,
+    },
+    /// What the registry holds cannot be read by this release.
+    #[error("the registry of views: {0}")]
+    Registry(String),
+}
+
+/// A part of a view that has no value for an item.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part}: {message}")]
+pub struct MappingError {
+    /// The column, or `document`.
+    pub part: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Error {
+    /// Whether trying again can help. What is down comes up again; a name that is taken stays so until somebody acts.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Error::Postgres(_) | Error::OpenSearch(_) | Error::Refused { .. } => true,
+            Error::Migrations(error) => matches!(error, sqlx::migrate::MigrateError::Execute(_)),
+            Error::Url(_) | Error::Taken { .. } | Error::Name { .. } | Error::Registry(_) => false,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a registry says: which generations of which views there are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use aqueduct_model::View;
+use jiff::Timestamp;
+
+use crate::Error;
+
+/// One generation of one view, as the registry holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    /// The view as it was when this generation was made. Rows and documents come from this, never from the model.
+    pub definition: View,
+    /// 1, 2, 3 …
+    pub number: u32,
+    /// Where it stands between its making and its end.
+    pub state: State,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// Where a generation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Registered; what holds its data may not exist yet.
+    Creating,
+    /// What readers of the public name see.
+    Live,
+}
+
+impl Generation {
+    /// The name of its view.
+    #[must_use]
+    pub fn view(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// What its sink is called in letters, metrics and dead letters: `orders.g1`.
+    #[must_use]
+    pub fn sink(&self) -> String {
+        format!("{}.g{}", self.view(), self.number)
+    }
+}
+
+impl State {
+    /// As the registries write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Creating => "creating",
+            State::Live => "live",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<State, Error> {
+        [State::Creating, State::Live]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| Error::Registry(format!("the state {text:?} is of a later release than this one")))
+    }
+}
+
+/// What a worker serves, and where the model says otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    /// The live generation of each view, by view.
+    pub generations: Vec<Generation>,
+    /// Each view of model and registry, and whether the two differ about it.
+    pub differs: BTreeMap<String, bool>,
+}
+
+impl Served {
+    /// Compares what is live with what the model wants, and logs each difference. It changes nothing: a changed
+    /// definition becomes a new generation by a rebuild.
+    pub(crate) fn compare(generations: Vec<Generation>, wanted: &[View]) -> Served {
+        let names =
+            generations.iter().map(Generation::view).chain(wanted.iter().map(|view| view.name.as_str()));
+        let differs = names
+            .map(|name| {
+                let live = generations.iter().find(|generation| generation.view() == name);
+                let wants = wanted.iter().find(|view| view.name == name);
+                (name.to_owned(), live.map(|generation| &generation.definition) != wants)
+            })
+            .collect::<BTreeMap<_, _>>();
+        for (view, _) in differs.iter().filter(|(_, differs)| **differs) {
+            tracing::warn!(
+                view,
+                "the model's definition of this view differs from the live generation's, which stays as it is; \
+                 a rebuild would bring the new definition"
+            );
+        }
+        Served { generations, differs }
+    }
+}

@@ -1,0 +1,13 @@
+//! Views in OpenSearch: a physical index a generation, aliases for writing and for reading.
+
+mod document;
+pub mod mappings;
+mod names;
+mod registry;
+mod request;
+mod settings;
+
+pub use document::{document, document_id};
+pub use names::IndexNames;
+pub use registry::Registry;
+pub use settings::Settings;
