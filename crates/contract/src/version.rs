@@ -20,10 +20,11 @@ impl Version {
     pub const FIRST: Version = Version(1);
     const MAX: u64 = (1 << 53) - 1;
 
-    /// The version after this one.
+    /// The version after this one. The last one is its own: nobody gets there by writing, and a number beyond it could
+    /// be stored but not read back.
     #[must_use]
     pub fn next(self) -> Version {
-        Version(self.0 + 1)
+        Version((self.0 + 1).min(Version::MAX))
     }
 
     /// The version before this one; `None` for the first.
@@ -68,8 +69,11 @@ impl TryFrom<i64> for Version {
 impl std::str::FromStr for Version {
     type Err = VersionError;
 
+    /// Reads what `Display` writes and no other spelling: `+1` and `01` are not versions.
     fn from_str(text: &str) -> Result<Version, VersionError> {
-        text.parse::<u64>().map_err(|_| VersionError(text.chars().take(40).collect()))?.try_into()
+        let refused = || VersionError(text.chars().take(40).collect());
+        let version: Version = text.parse::<u64>().map_err(|_| refused())?.try_into()?;
+        if version.to_string() == text { Ok(version) } else { Err(refused()) }
     }
 }
 
