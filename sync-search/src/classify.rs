@@ -1,0 +1,72 @@
+//! What each answer of OpenSearch asks for: the one place where a status becomes a reaction.
+//!
+//! Only a refusal of the document itself is its item's fault. What concerns the index or the cluster concerns all
+//! documents alike: none is set aside for it, the view waits and is tried again for as long as it takes.
+//!
+//! | answer | is | reaction |
+//! | --- | --- | --- |
+//! | no answer | down, timeout | wait, again |
+//! | request 429 | too many requests | slow down, again |
+//! | request, any other than 2xx | down, not allowed, not ours | wait, again |
+//! | item 2xx | written | applied |
+//! | item 409 | the index holds this version or a later one | stale |
+//! | item 429, 5xx | no room, shard away | that item alone, again |
+//! | item 400 | the mapping does not take the document | the document is refused |
+//! | item 400 about the index; 403, 404 | closed, blocked, index or alias gone | say so, wait, again |
+
+use aqueduct_engine::{Outcome, Reason, SinkError};
+use serde_json::Value;
+
+/// The code of a document that OpenSearch refuses for its contents.
+pub const DOCUMENT_REFUSED: &str = "DocumentRefused";
+/// The code of a document that OpenSearch has no room for just now.
+pub const INDEX_BUSY: &str = "IndexBusy";
+
+/// An answer that no document is to blame for.
+#[derive(Debug, thiserror::Error)]
+#[error("OpenSearch answered {status}: {reason}; events wait until the index takes them again")]
+pub struct Blocked {
+    /// The HTTP status, of the request or of an item.
+    pub status: u64,
+    /// What OpenSearch says about it.
+    pub reason: String,
+}
+
+/// The outcome of one item of an answer; an error when it tells of more than that item.
+pub fn item(answer: &Value) -> Result<Outcome, Blocked> {
+    let result = &answer["index"];
+    let status = result["status"].as_u64().unwrap_or(0);
+    let kind = result["error"]["type"].as_str().unwrap_or_default();
+    let reason = reason(&result["error"]);
+    match status {
+        200..300 => Ok(Outcome::Applied),
+        409 => Ok(Outcome::Stale),
+        429 | 500.. => Ok(Outcome::Throttled(Reason::new(INDEX_BUSY, reason))),
+        400 if !concerns_index(kind, &reason) => Ok(Outcome::Poison(Reason::new(DOCUMENT_REFUSED, reason))),
+        _ => Err(Blocked { status, reason }),
+    }
+}
+
+/// What a request that was not accepted as a whole asks for.
+#[must_use]
+pub fn request(status: u16, answer: &str) -> SinkError {
+    if status == 429 {
+        return SinkError::Saturated;
+    }
+    let reason = answer.chars().take(500).collect();
+    SinkError::Unavailable(Box::new(Blocked { status: status.into(), reason }))
+}
+
+/// Some answers of 400 speak of the index and not of the document.
+fn concerns_index(kind: &str, reason: &str) -> bool {
+    kind == "index_closed_exception" || reason.contains("no write index is defined for alias")
+}
+
+/// The reason with its cause, which is where OpenSearch names the value.
+fn reason(error: &Value) -> String {
+    let text = |part: &Value| part["reason"].as_str().unwrap_or_default().to_owned();
+    match &error["caused_by"] {
+        Value::Null => text(error),
+        cause => format!("{}: {}", text(error), text(cause)),
+    }
+}
