@@ -4,14 +4,11 @@ use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError}
 use aqueduct_model::PostgresView;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, ddl, row};
-use aqueduct_views::{Error, Generation};
+use aqueduct_views::{Error, Generation, MappingError};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::classify::classify;
 use crate::statements::Upsert;
-
-/// The code of an item for which a column's expression has no value.
-pub const EXPRESSION_FAILED: &str = "ExpressionFailed";
 
 /// Writes one generation of a view.
 #[derive(Clone, Debug)]
@@ -43,7 +40,7 @@ impl TableSink {
             return Err(Reason::new(Reason::EVENT_INVALID, message));
         }
         row(&self.view, &event.item).map_err(|error| {
-            Reason::new(EXPRESSION_FAILED, format!("view {}, {error}", self.generation.view()))
+            Reason::new(MappingError::CODE, format!("view {}, {error}", self.generation.view()))
         })
     }
 }
@@ -55,10 +52,15 @@ impl Sink for TableSink {
         let mapped: Vec<Result<Row, Reason>> = batch.iter().map(|record| self.row(record)).collect();
         let rows: Vec<&Row> = mapped.iter().filter_map(|row| row.as_ref().ok()).collect();
         let changed = self.upsert.execute(&self.pool, rows).await.map_err(classify)?;
-        let outcome = |mapped| match mapped {
+        let outcome = |mapped: Result<Row, Reason>| match mapped {
             Err(reason) => Outcome::Poison(reason),
-            Ok(Row { tenant, id, .. }) if changed.contains(&(tenant, id)) => Outcome::Applied,
-            Ok(_) => Outcome::Stale,
+            Ok(Row { tenant, id, .. }) => {
+                if changed.contains(&(tenant, id)) {
+                    Outcome::Applied
+                } else {
+                    Outcome::Stale
+                }
+            }
         };
         Ok(mapped.into_iter().map(outcome).collect())
     }

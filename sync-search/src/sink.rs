@@ -3,16 +3,13 @@
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_model::SearchView;
 use aqueduct_views::opensearch::{IndexNames, Settings};
-use aqueduct_views::{Error, Generation};
+use aqueduct_views::{Error, Generation, MappingError};
 use opensearch::OpenSearch;
 use opensearch::http::Method;
 use opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use crate::{bulk, classify};
-
-/// The code of an item for which the view's expression has no value.
-pub const EXPRESSION_FAILED: &str = "ExpressionFailed";
 
 /// Writes one generation of a view.
 #[derive(Clone, Debug)]
@@ -45,7 +42,7 @@ impl IndexSink {
             return Err(Reason::new(Reason::EVENT_INVALID, message));
         }
         bulk::lines(&self.view, &event.item).map_err(|error| {
-            Reason::new(EXPRESSION_FAILED, format!("view {}, {error}", self.generation.view()))
+            Reason::new(MappingError::CODE, format!("view {}, {error}", self.generation.view()))
         })
     }
 
@@ -94,10 +91,8 @@ impl Sink for IndexSink {
 
     async fn ready(&self) -> Result<(), BoxError> {
         let path = format!("_alias/{}", self.write_alias);
-        let response = self
-            .client
-            .send::<(), ()>(Method::Head, &path, HeaderMap::new(), None, None, None)
-            .await?;
+        let response =
+            self.client.send::<(), ()>(Method::Head, &path, HeaderMap::new(), None, None, None).await?;
         match response.status_code().as_u16() {
             200 => Ok(()),
             status => Err(format!("the alias {} answers {status}", self.write_alias).into()),

@@ -58,6 +58,11 @@ pub struct MappingError {
     pub message: String,
 }
 
+impl MappingError {
+    /// The code of the dead letter that it becomes.
+    pub const CODE: &'static str = "ExpressionFailed";
+}
+
 impl Error {
     /// Whether trying again can help. What is down comes up again; a name that is taken stays so until somebody acts.
     #[must_use]
