@@ -1,0 +1,106 @@
+//! The outbox: rows whose event is not known to be in Kafka carry the marker `outbox`, the shard of their item.
+
+use aqueduct_contract::{ItemKey, Version};
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+
+use super::stored::EventRow;
+use super::{EventStore, OUTBOX_INDEX, Published, Record};
+use crate::error::condition_failed;
+use crate::row::{Attributes, number, text};
+use crate::{Error, Result};
+
+/// Shards of the index: enough that none is hot, few enough to visit in turn.
+pub(crate) const SHARDS: u8 = 64;
+
+/// The shard of an item: all its versions have one, so that a sweep sees them together. FNV-1a.
+pub(super) fn shard(key: &ItemKey) -> u8 {
+    let hash = key.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash.to_be_bytes()[0] % SHARDS
+}
+
+/// An unpublished version, as the index shows it: late, and perhaps without the versions before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) key: ItemKey,
+    pub(crate) version: Version,
+    pub(crate) created_at: Timestamp,
+}
+
+/// What taking the marker off found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unmarked {
+    /// The marker.
+    Now,
+    /// None: another publisher was faster.
+    Before,
+}
+
+/// One version as a publisher finds it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) record: Record,
+    pub(crate) published: bool,
+}
+
+impl EventStore {
+    /// The topic of an item's events.
+    pub(crate) fn topic(&self, key: &ItemKey) -> String {
+        self.names.events_topic(key.type_name())
+    }
+
+    /// A version that must exist, with its marker as it is now.
+    pub(crate) async fn find(&self, key: &ItemKey, version: Version) -> Result<Found> {
+        let row = self.get(key, version).send().await.map_err(Error::of)?.item;
+        let missing = || Error::corrupt(format!("item {key}"), format!("version {version} is missing"));
+        let mut row = EventRow::new(&self.table, row.ok_or_else(missing)?);
+        Ok(Found { published: row.is_published(), record: row.record()? })
+    }
+
+    /// Takes the marker off and notes where the event stands. On condition that it has the marker: an update without one
+    /// would make a row where there is none.
+    pub(crate) async fn unmark(&self, key: &ItemKey, version: Version, at: Published) -> Result<Unmarked> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("item", text(key.to_string()))
+            .key("version", number(version))
+            .update_expression("REMOVE #outbox SET kafka_partition = :partition, kafka_offset = :offset")
+            .condition_expression("attribute_exists(#outbox)")
+            .expression_attribute_names("#outbox", "outbox")
+            .expression_attribute_values(":partition", number(at.partition))
+            .expression_attribute_values(":offset", number(at.offset));
+        match update.send().await {
+            Ok(_) => Ok(Unmarked::Now),
+            Err(error) if condition_failed(&error) => Ok(Unmarked::Before),
+            Err(error) => Err(Error::of(error)),
+        }
+    }
+
+    /// A page of a shard of the index, oldest first, and where the next one starts.
+    pub(crate) async fn hints(
+        &self,
+        shard: u8,
+        start: Option<Attributes>,
+    ) -> Result<(Vec<Hint>, Option<Attributes>)> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(OUTBOX_INDEX)
+            .key_condition_expression("#outbox = :shard")
+            .expression_attribute_names("#outbox", "outbox")
+            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+            .set_exclusive_start_key(start)
+            .limit(100);
+        let page = query.send().await.map_err(Error::of)?;
+        let rows = page.items.unwrap_or_default().into_iter().map(|row| {
+            let row = EventRow::new(&self.table, row);
+            Ok(Hint { key: row.key()?, version: row.version()?, created_at: row.created_at()? })
+        });
+        Ok((rows.collect::<Result<_>>()?, page.last_evaluated_key))
+    }
+}

@@ -1,0 +1,83 @@
+//! Reading all items, for whoever compares or rebuilds.
+
+use aqueduct_contract::{ItemKey, Version};
+use futures::stream::{self, Stream, TryStreamExt};
+
+use super::stored::EventRow;
+use super::{EventStore, Stored};
+use crate::row::Attributes;
+use crate::{Error, Result};
+
+impl EventStore {
+    /// The latest version of every item, in no order, with one page in memory. Writes during the scan may or may not show.
+    ///
+    /// A Scan returns the rows of a partition key next to each other, in order of their sort key. Nothing promises that in
+    /// so many words, so that it is checked: each run of an item's rows must be 1, 2, 3 …; a run that was torn apart
+    /// would begin with another version, and is an error.
+    pub fn latest_of_all(&self) -> impl Stream<Item = Result<Stored>> + '_ {
+        let pages = stream::try_unfold(Position::Start, move |position| async move {
+            let start = match position {
+                Position::Start => None,
+                Position::After(key) => Some(key),
+                Position::End => return Ok(None),
+            };
+            let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+            let page = scan.set_exclusive_start_key(start).send().await.map_err(Error::of)?;
+            let next = page.last_evaluated_key.map_or(Position::End, Position::After);
+            Ok::<_, Error>(Some((page.items.unwrap_or_default(), next)))
+        });
+        let rows = pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
+        last_of_each_run(&self.table, rows)
+    }
+}
+
+enum Position {
+    Start,
+    After(Attributes),
+    End,
+}
+
+/// The row at the end of each item's run.
+fn last_of_each_run<'a>(
+    table: &'a str,
+    rows: impl Stream<Item = Result<Attributes>> + 'a,
+) -> impl Stream<Item = Result<Stored>> + 'a {
+    let rows = Box::pin(rows);
+    stream::try_unfold((rows, None::<Last<'a>>), move |(mut rows, mut last)| async move {
+        while let Some(attributes) = rows.try_next().await? {
+            let row = EventRow::new(table, attributes);
+            let next = Last { key: row.key()?, version: row.version()?, row };
+            let finished = next.follow(last)?;
+            last = Some(next);
+            if let Some(finished) = finished {
+                return Ok(Some((finished.row.stored()?, (rows, last))));
+            }
+        }
+        match last {
+            Some(last) => Ok(Some((last.row.stored()?, (rows, None)))),
+            None => Ok(None),
+        }
+    })
+}
+
+struct Last<'a> {
+    key: ItemKey,
+    version: Version,
+    row: EventRow<'a>,
+}
+
+impl<'a> Last<'a> {
+    /// Takes the place of `last`, and gives it back if that was the end of its item's run.
+    fn follow(&self, last: Option<Last<'a>>) -> Result<Option<Last<'a>>> {
+        let same_item = last.as_ref().is_some_and(|last| last.key == self.key);
+        let expected = match &last {
+            Some(last) if same_item => last.version.next(),
+            _ => Version::FIRST,
+        };
+        if self.version != expected {
+            let reason = format!("the scan shows version {} where {expected} was due", self.version);
+            return Err(Error::corrupt(format!("item {}", self.key), reason));
+        }
+        Ok(last.filter(|_| !same_item))
+    }
+}

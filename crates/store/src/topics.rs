@@ -1,0 +1,73 @@
+//! Makes the topics. A topic that stands stays as it is; one with the wrong number of partitions stops the fleet.
+
+use std::time::Duration;
+
+use aqueduct_contract::{Names, TypeName, Worker};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::{Error, Result, kafka};
+
+/// Dead letters are few; their order across items means nothing, so this number may differ on a topic that stands.
+const DEAD_LETTER_PARTITIONS: i32 = 3;
+const THIRTY_DAYS_MS: &str = "2592000000";
+/// The broker's own `default.replication.factor`: 1 on a laptop, 3 in production.
+const BROKER_DEFAULT: TopicReplication<'_> = TopicReplication::Fixed(-1);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Creates the events topic of each type, kept for ever, and each worker's dead-letter topic, kept 30 days, where they
+/// are missing. Fails with [`Error::PartitionCount`] when an events topic stands with another number of partitions
+/// than its type asks for.
+pub async fn ensure(
+    kafka: &kafka::Settings,
+    names: &Names,
+    types: impl IntoIterator<Item = (&TypeName, i32)>,
+) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = kafka.client_config().create().map_err(unavailable)?;
+    let events: Vec<(String, i32)> =
+        types.into_iter().map(|(name, partitions)| (names.events_topic(name), partitions)).collect();
+    let dead_letters: Vec<String> = Worker::ALL.map(|worker| names.dead_letter_topic(worker)).into();
+
+    let new_events = events.iter().map(|(topic, partitions)| {
+        NewTopic::new(topic, *partitions, BROKER_DEFAULT)
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", "-1")
+    });
+    let new_dead_letters = dead_letters.iter().map(|topic| {
+        NewTopic::new(topic, DEAD_LETTER_PARTITIONS, BROKER_DEFAULT)
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", THIRTY_DAYS_MS)
+    });
+    let new: Vec<NewTopic<'_>> = new_events.chain(new_dead_letters).collect();
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    for made in admin.create_topics(&new, &options).await.map_err(unavailable)? {
+        match made {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(Error::Refused(format!("topic {topic}: {code}").into())),
+        }
+    }
+    check_partition_counts(admin, events).await
+}
+
+async fn check_partition_counts(
+    admin: AdminClient<DefaultClientContext>,
+    events: Vec<(String, i32)>,
+) -> Result<()> {
+    let check = move || {
+        for (topic, expected) in events {
+            let metadata = admin.inner().fetch_metadata(Some(&topic), TIMEOUT).map_err(unavailable)?;
+            let actual = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+            if usize::try_from(expected) != Ok(actual) {
+                return Err(Error::PartitionCount { topic, actual, expected });
+            }
+        }
+        Ok(())
+    };
+    // Metadata is fetched by a call that blocks.
+    tokio::task::spawn_blocking(check).await.map_err(|error| Error::Unavailable(Box::new(error)))?
+}
+
+fn unavailable(error: rdkafka::error::KafkaError) -> Error {
+    Error::Unavailable(Box::new(error))
+}
