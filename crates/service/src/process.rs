@@ -57,7 +57,7 @@ where
     let cli = Cli::read(name);
     let layers = Layers::read(cli.file.config.as_deref());
     if let Some(Command::CheckConfig) = cli.command {
-        return match layers.and_then(|layers| layers.print()) {
+        return match layers.and_then(|layers| Ok(layers.print(&layers.settings_here()?))) {
             Ok(text) => print(&text),
             Err(problems) => misconfigured(name, &problems),
         };

@@ -9,6 +9,8 @@ mod known;
 mod layers;
 mod print;
 mod problems;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -51,10 +51,10 @@ impl Known {
                     self.table(path, inner, origin, given, problems);
                 }
                 (Some(ValueKind::Table(_)), _) => {
-                    problems.push(wrong("is a section, not a value".to_owned()))
+                    problems.push(wrong("is a section, not a value".to_owned()));
                 }
                 (Some(_), ValueKind::Table(_)) => {
-                    problems.push(wrong("is a value, not a section".to_owned()))
+                    problems.push(wrong("is a value, not a section".to_owned()));
                 }
                 (Some(_), kind) => {
                     let value = Value::new(None, kind);

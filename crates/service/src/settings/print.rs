@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::{Layers, Problems};
+use super::{Layers, Settings};
 
 const REDACTED: &str = "***";
 /// A key with one of these in its name holds a secret.
@@ -12,13 +12,14 @@ const SECRET_NAMES: [&str; 7] =
     ["password", "secret", "token", "credential", "key.pem", "jaas", "oauthbearer.config"];
 
 impl Layers {
-    /// The settings in effect as a TOML file that can be given back, except for its secrets.
-    pub fn print(&self) -> Result<String, Problems> {
+    /// `settings`, which these layers gave, as a TOML file that can be given back, except for its secrets.
+    #[must_use]
+    pub fn print(&self, settings: &Settings) -> String {
         let mut text = String::new();
-        if let Ok(Value::Object(root)) = serde_json::to_value(self.settings_here()?) {
+        if let Ok(Value::Object(root)) = serde_json::to_value(settings) {
             self.section(&mut text, "", &root);
         }
-        Ok(text)
+        text
     }
 
     fn section(&self, text: &mut String, above: &str, table: &Map<String, Value>) {

@@ -1,0 +1,120 @@
+use std::path::PathBuf;
+
+use super::{Layers, Problems};
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn read(text: &str, environment: &[(&str, &str)]) -> Result<Layers, Problems> {
+    let (_folder, path) = file(text);
+    Layers::of(Some(&path), environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+/// Key and message of every problem.
+fn problems<T: std::fmt::Debug>(result: Result<T, Problems>) -> Vec<(String, String)> {
+    result.unwrap_err().0.into_iter().map(|problem| (problem.key, problem.message)).collect()
+}
+
+#[test]
+fn every_default_is_valid_and_shown() {
+    let layers = Layers::of(None, []).unwrap();
+    insta::assert_snapshot!(layers.print(&layers.settings().unwrap()));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    let layers = read(
+        "prefix = 'from-file'\n[log]\nlevel = 'debug'",
+        &[("AQUEDUCT__LOG__LEVEL", "warn"), ("AQUEDUCT__SHUTDOWN__DEADLINE", "3s")],
+    )
+    .unwrap();
+    let settings = layers.settings().unwrap();
+    assert_eq!(settings.prefix, "from-file");
+    assert_eq!(settings.log.level, "warn");
+    assert_eq!(settings.shutdown.deadline.as_secs(), 3);
+    assert!(layers.origin("prefix").ends_with("settings.toml"));
+    assert_eq!(layers.origin("log.level"), "AQUEDUCT__LOG__LEVEL");
+    assert_eq!(layers.origin("log.format"), "default");
+}
+
+#[test]
+fn variables_of_others_are_passed_over() {
+    assert!(read("", &[("AQUEDUCT_CONFIG", "x"), ("AQUEDUCT_API_SERVICE_HOST", "x"), ("PATH", "x")]).is_ok());
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    let found = problems(read(
+        "[log]\nlevle = 'info'\n[shutdwon]\ndeadline = '1s'",
+        &[("AQUEDUCT__ADMIN__LISTNE", "x")],
+    ));
+    let expected = [
+        ("admin.listne", "is not a setting; did you mean admin.listen?"),
+        ("log.levle", "is not a setting; did you mean log.level?"),
+        ("shutdwon", "is not a setting; did you mean shutdown?"),
+    ];
+    assert_eq!(found, expected.map(|(key, message)| (key.to_owned(), message.to_owned())));
+}
+
+#[test]
+fn every_wrong_value_is_reported_at_once_and_blamed_on_where_it_stands() {
+    let result = read(
+        "[shutdown]\ndeadline = 25\n[log]\nformat = 'xml'\n[admin]\nlisten = 'localhost'",
+        &[("AQUEDUCT__API__BODY_LIMIT", "1 parsec")],
+    );
+    let Problems(found) = result.unwrap_err();
+    let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["admin.listen", "api.body_limit", "log.format", "shutdown.deadline"]);
+    assert_eq!(found[1].origin, "AQUEDUCT__API__BODY_LIMIT");
+    assert!(found[0].origin.ends_with("settings.toml"));
+}
+
+#[test]
+fn everything_that_types_cannot_say_is_reported_at_once() {
+    let layers =
+        read("prefix = 'No Prefix'\n[log]\nlevel = 'a=b=c'", &[("AQUEDUCT__API__BODY_LIMIT", "0B")]).unwrap();
+    let keys: Vec<String> = problems(layers.settings()).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["api.body_limit", "log.level", "prefix"]);
+}
+
+#[test]
+fn durations_and_sizes_carry_units() {
+    assert_eq!(problems(read("[shutdown]\ndeadline = '25'", &[])).len(), 1);
+    let settings = read("[api]\nbody_limit = '256KiB'", &[]).unwrap().settings().unwrap();
+    assert_eq!(settings.api.body_limit.as_u64(), 256 * 1024);
+}
+
+#[test]
+fn sections_and_values_are_not_mistaken_for_each_other() {
+    let found = problems(read("log = 'info'\n[prefix]\na = 1", &[("AQUEDUCT__ADMIN", "x")]));
+    let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["admin", "log", "prefix"]);
+}
+
+#[test]
+fn a_syntax_error_does_not_show_the_line_it_is_in() {
+    let found = problems(read("[log]\nlevel = 'secret", &[]));
+    assert!(found[0].1.contains("line 2"), "{found:?}");
+    assert!(!found[0].1.contains("secret"), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_problem() {
+    let found = problems(Layers::of(Some("/no/such/file.toml".as_ref()), []));
+    assert!(found[0].1.starts_with("cannot be read"), "{found:?}");
+}
+
+#[test]
+fn what_is_printed_can_be_given_back() {
+    let print = |layers: &Layers| layers.print(&layers.settings().unwrap());
+    let layers = read("prefix = 'a'\n[model]\ndir = 'C:\\\\\"models\"'", &[]).unwrap();
+    let again = read(&print(&layers), &[]).unwrap();
+    let without_origins = |text: String| {
+        text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(without_origins(print(&again)), without_origins(print(&layers)));
+}
