@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How the engine works. The defaults, and the reason for each, stand in the embedded defaults file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -11,6 +12,7 @@ pub struct Settings {
     /// Records of a batch at most.
     pub batch_records: usize,
     /// Bytes of a batch at most, unless a single record is larger.
+    #[serde(deserialize_with = "size")]
     pub batch_bytes: u64,
     /// How long a record waits for its batch to fill while more records keep coming. When none come, it does not wait.
     #[serde(with = "humantime_serde")]
@@ -20,6 +22,7 @@ pub struct Settings {
     /// Records of one partition that are read and not yet done, at most.
     pub window: usize,
     /// Bytes of all partitions of a group that are read and not yet done, at most.
+    #[serde(deserialize_with = "size")]
     pub window_bytes: u64,
     /// How long a partition stays blocked by its window before its fetching is paused. Pausing throws away what was
     /// fetched ahead, so a short stall should not.
@@ -47,4 +50,9 @@ pub struct Settings {
     /// progress: a restart would not help.
     #[serde(with = "humantime_serde")]
     pub stall_timeout: Duration,
+}
+
+/// Reads `"4MiB"`.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    ByteSize::deserialize(deserializer).map(|size| size.as_u64())
 }

@@ -60,3 +60,68 @@ fn answer(report: Report) -> Response {
     let status = if report.passed { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report.body)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn start(health: &Health) -> String {
+        let registry = crate::process::registry("test").unwrap();
+        let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        tokio::spawn(serve(listener, registry, health.clone()));
+        format!("http://{address}")
+    }
+
+    async fn probe(url: String) -> (u16, Value) {
+        let response = reqwest::get(url).await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_its_checks_and_says_which_fails_and_why() {
+        let health = Health::default();
+        let connected = Arc::new(AtomicBool::new(false));
+        let seen = connected.clone();
+        health.ready("kafka", move || match seen.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err("no broker answers".to_owned()),
+        });
+        health.ready("process", || Ok(()));
+        let url = start(&health).await;
+
+        let failing = json!({ "ok": false, "checks": {
+            "kafka": { "ok": false, "why": "no broker answers" }, "process": { "ok": true } } });
+        assert_eq!(probe(format!("{url}/readyz")).await, (503, failing));
+
+        connected.store(true, Ordering::Relaxed);
+        let ready = json!({ "ok": true, "checks": { "kafka": { "ok": true }, "process": { "ok": true } } });
+        assert_eq!(probe(format!("{url}/readyz")).await, (200, ready));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_not_ready_is_alive() {
+        let health = Health::default();
+        health.ready("kafka", || Err("no broker answers".to_owned()));
+        let url = start(&health).await;
+        assert_eq!(probe(format!("{url}/livez")).await, (200, json!({ "ok": true, "checks": {} })));
+        health.live("group", || Err("nothing moved for 120 s".to_owned()));
+        assert_eq!(probe(format!("{url}/livez")).await.0, 503);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_in_the_text_format_and_name_the_build() {
+        let url = start(&Health::default()).await;
+        let response = reqwest::get(format!("{url}/metrics")).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
+        let text = response.text().await.unwrap();
+        let build =
+            format!("aqueduct_build_info{{service=\"test\",version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(text.contains(&build), "{text}");
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    }
+}

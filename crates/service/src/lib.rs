@@ -10,6 +10,7 @@
 mod admin;
 mod cli;
 mod health;
+mod log_line;
 mod process;
 pub mod settings;
 mod signals;

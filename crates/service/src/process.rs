@@ -57,7 +57,7 @@ where
     let cli = Cli::read(name);
     let layers = Layers::read(cli.file.config.as_deref());
     if let Some(Command::CheckConfig) = cli.command {
-        return match layers.and_then(|layers| Ok(layers.print(&layers.settings_here()?))) {
+        return match layers.and_then(|layers| layers.settings_here().and_then(|_| layers.print())) {
             Ok(text) => print(&text),
             Err(problems) => misconfigured(name, &problems),
         };
@@ -134,7 +134,7 @@ where
 }
 
 /// What every process shows about itself.
-fn registry(name: &'static str) -> anyhow::Result<Registry> {
+pub(crate) fn registry(name: &'static str) -> anyhow::Result<Registry> {
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::for_self()))?;
     let options = Opts::new("aqueduct_build_info", "Always 1; the labels say what runs.")

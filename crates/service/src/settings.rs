@@ -30,6 +30,8 @@ pub struct Settings {
     pub prefix: String,
     /// The model.
     pub model: Model,
+    /// The consumer engine of the workers.
+    pub engine: aqueduct_engine::Settings,
     /// The HTTP interface of command-api.
     pub api: Api,
     /// `/metrics`, `/livez` and `/readyz`.

@@ -80,3 +80,78 @@ impl Tasks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn tasks() -> (Tasks, CancellationToken) {
+        let stop = CancellationToken::new();
+        (Tasks::new(stop.clone()), stop)
+    }
+
+    /// A task that does as it should: it ends once it is told to, and says so.
+    fn spawn_orderly(tasks: &Tasks, stop: &CancellationToken) -> tokio::sync::oneshot::Receiver<()> {
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let stop = stop.clone();
+        tasks.spawn("orderly", async move {
+            stop.cancelled().await;
+            let _ = ended.send(());
+            anyhow::Ok(())
+        });
+        end
+    }
+
+    #[tokio::test]
+    async fn tasks_that_end_when_told_to_are_a_success() {
+        let (tasks, stop) = tasks();
+        let end = spawn_orderly(&tasks, &stop);
+        stop.cancel();
+        tasks.finish(SOON).await.unwrap();
+        end.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_task_that_fails_stops_the_others_and_is_the_failure() {
+        let (tasks, stop) = tasks();
+        let end = spawn_orderly(&tasks, &stop);
+        tasks.spawn("failing", async { Err(crate::Misconfigured("the reason".to_owned())) });
+        let error = tasks.finish(SOON).await.unwrap_err();
+        end.await.unwrap();
+        assert_eq!(format!("{error:#}"), "failing: the reason");
+        assert!(error.is::<crate::Misconfigured>(), "the exit code depends on the kind");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_stops_the_others_and_is_the_failure() {
+        let (tasks, stop) = tasks();
+        let end = spawn_orderly(&tasks, &stop);
+        tasks.spawn("panicking", async {
+            assert!(std::hint::black_box(false), "a bug");
+            anyhow::Ok(())
+        });
+        let error = tasks.finish(SOON).await.unwrap_err();
+        end.await.unwrap();
+        assert!(format!("{error:#}").contains("a bug"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_before_it_is_told_to_is_a_failure() {
+        let (tasks, _stop) = tasks();
+        tasks.spawn("early", async { anyhow::Ok(()) });
+        let error = tasks.finish(SOON).await.unwrap_err();
+        assert!(format!("{error:#}").starts_with("early: "), "{error:#}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_misses_the_deadline_is_a_failure_that_names_it() {
+        let (tasks, stop) = tasks();
+        spawn_orderly(&tasks, &stop);
+        tasks.spawn("hanging", std::future::pending::<anyhow::Result<()>>());
+        stop.cancel();
+        let error = tasks.finish(SOON).await.unwrap_err();
+        assert_eq!(error.to_string(), "not ended within shutdown.deadline: hanging");
+    }
+}

@@ -12,13 +12,35 @@ pub(super) fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
             problems.push((key, message.to_owned()));
         }
     };
+    let above_zero = "must be more than 0";
     must(
         is_prefix(&settings.prefix),
         "prefix",
         "must be 1 to 40 lower-case letters, digits and '-', and begin with a letter or a digit",
     );
-    must(settings.api.body_limit.as_u64() > 0, "api.body_limit", "must be more than 0");
-    must(!settings.shutdown.deadline.is_zero(), "shutdown.deadline", "must be more than 0");
+    let engine = &settings.engine;
+    must(engine.batch_records > 0, "engine.batch_records", above_zero);
+    must(engine.batch_bytes > 0, "engine.batch_bytes", above_zero);
+    must(engine.lanes > 0, "engine.lanes", above_zero);
+    must(engine.window > 0, "engine.window", above_zero);
+    must(engine.window_bytes > 0, "engine.window_bytes", above_zero);
+    must(!engine.commit_interval.is_zero(), "engine.commit_interval", above_zero);
+    must(!engine.lag_interval.is_zero(), "engine.lag_interval", above_zero);
+    must(!engine.retry_backoff_min.is_zero(), "engine.retry_backoff_min", above_zero);
+    must(
+        engine.retry_backoff_min <= engine.retry_backoff_max,
+        "engine.retry_backoff_min",
+        "must not be more than engine.retry_backoff_max",
+    );
+    must(engine.unknown_attempts > 0, "engine.unknown_attempts", above_zero);
+    must(!engine.stall_timeout.is_zero(), "engine.stall_timeout", above_zero);
+    must(
+        engine.drain_timeout < settings.shutdown.deadline,
+        "engine.drain_timeout",
+        "must be less than shutdown.deadline",
+    );
+    must(settings.api.body_limit.as_u64() > 0, "api.body_limit", above_zero);
+    must(!settings.shutdown.deadline.is_zero(), "shutdown.deadline", above_zero);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.level) {
         problems.push(("log.level", format!("must be a level or filter directives: {error}")));
     }

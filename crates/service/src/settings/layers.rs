@@ -102,6 +102,11 @@ impl Layers {
         Ok(settings)
     }
 
+    /// The values in effect, as they were given.
+    pub(super) fn merged(&self) -> Result<serde_json::Map<String, Json>, Problems> {
+        merge(&self.given).map_err(|error| fault(&error))
+    }
+
     /// Where the value of a key came from: a file, an environment variable, or `default`.
     pub(super) fn origin(&self, key: &str) -> &str {
         let last = self.given.iter().rev().find(|given| given.path.join(".") == key);
@@ -111,10 +116,13 @@ impl Layers {
 
 /// The given values over the defaults; the error says what is wrong without saying where.
 fn typed(given: &[Given]) -> Result<Settings, String> {
+    let merged = merge(given).map_err(|error| error.to_string())?;
+    serde_json::from_value(Json::Object(merged)).map_err(|error| error.to_string())
+}
+
+fn merge(given: &[Given]) -> Result<serde_json::Map<String, Json>, ConfigError> {
     let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
-    let merged = Config::builder().add_source(defaults).add_source(Layer(given.to_vec())).build();
-    let json: Json = merged.and_then(Config::try_deserialize).map_err(|error| error.to_string())?;
-    serde_path_to_error::deserialize(json).map_err(|error| error.into_inner().to_string())
+    Config::builder().add_source(defaults).add_source(Layer(given.to_vec())).build()?.try_deserialize()
 }
 
 fn parse(toml: &str) -> Result<Map<String, Value>, ConfigError> {

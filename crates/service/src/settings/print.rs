@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::{Layers, Settings};
+use super::{Layers, Problems};
 
 const REDACTED: &str = "***";
 /// A key with one of these in its name holds a secret.
@@ -12,14 +12,11 @@ const SECRET_NAMES: [&str; 7] =
     ["password", "secret", "token", "credential", "key.pem", "jaas", "oauthbearer.config"];
 
 impl Layers {
-    /// `settings`, which these layers gave, as a TOML file that can be given back, except for its secrets.
-    #[must_use]
-    pub fn print(&self, settings: &Settings) -> String {
+    /// The values in effect, as they were given, as a TOML file that can be given back except for its secrets.
+    pub fn print(&self) -> Result<String, Problems> {
         let mut text = String::new();
-        if let Ok(Value::Object(root)) = serde_json::to_value(settings) {
-            self.section(&mut text, "", &root);
-        }
-        text
+        self.section(&mut text, "", &self.merged()?);
+        Ok(text)
     }
 
     fn section(&self, text: &mut String, above: &str, table: &Map<String, Value>) {
@@ -73,4 +70,33 @@ fn without_password(text: &str) -> String {
         (place, format!("?{}", shown.collect::<Vec<_>>().join("&")))
     });
     format!("{scheme}://{user}{at}{place}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{redacted, without_password};
+    use serde_json::json;
+
+    #[test]
+    fn an_address_shows_its_user_and_host_but_no_password() {
+        for (address, shown) in [
+            ("postgres://aqueduct:s3cret@db:5432/reads", "postgres://aqueduct:***@db:5432/reads"),
+            ("postgres://aqueduct:s3/cr@t?@db/reads", "postgres://aqueduct:***@db/reads"),
+            ("postgres://db/reads?user=a&password=s3cret", "postgres://db/reads?user=a&password=***"),
+            ("postgres://db/reads?sslmode=require", "postgres://db/reads?sslmode=require"),
+            ("https://search:9200", "https://search:9200"),
+            ("info,aqueduct=debug", "info,aqueduct=debug"),
+        ] {
+            assert_eq!(without_password(address), shown);
+        }
+    }
+
+    #[test]
+    fn properties_that_hold_secrets_show_that_they_are_set_and_no_more() {
+        for name in ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret"] {
+            assert_eq!(redacted(&format!("kafka.properties.{name}"), &json!("s3cret")), json!("***"));
+        }
+        assert_eq!(redacted("kafka.properties.sasl.username", &json!("fleet")), json!("fleet"));
+        assert_eq!(redacted("kafka.properties.sasl.password", &json!("")), json!(""));
+    }
 }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::{Layers, Problems};
+use super::{Layers, Problems, Settings};
 
 fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -21,21 +21,21 @@ fn problems<T: std::fmt::Debug>(result: Result<T, Problems>) -> Vec<(String, Str
 
 #[test]
 fn every_default_is_valid_and_shown() {
-    let layers = Layers::of(None, []).unwrap();
-    insta::assert_snapshot!(layers.print(&layers.settings().unwrap()));
+    insta::assert_snapshot!(Layers::of(None, []).unwrap().print().unwrap());
+    Settings::defaults().unwrap();
 }
 
 #[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
     let layers = read(
         "prefix = 'from-file'\n[log]\nlevel = 'debug'",
-        &[("AQUEDUCT__LOG__LEVEL", "warn"), ("AQUEDUCT__SHUTDOWN__DEADLINE", "3s")],
+        &[("AQUEDUCT__LOG__LEVEL", "warn"), ("AQUEDUCT__SHUTDOWN__DEADLINE", "20s")],
     )
     .unwrap();
     let settings = layers.settings().unwrap();
     assert_eq!(settings.prefix, "from-file");
     assert_eq!(settings.log.level, "warn");
-    assert_eq!(settings.shutdown.deadline.as_secs(), 3);
+    assert_eq!(settings.shutdown.deadline.as_secs(), 20);
     assert!(layers.origin("prefix").ends_with("settings.toml"));
     assert_eq!(layers.origin("log.level"), "AQUEDUCT__LOG__LEVEL");
     assert_eq!(layers.origin("log.format"), "default");
@@ -110,11 +110,10 @@ fn a_file_that_is_not_there_is_a_problem() {
 
 #[test]
 fn what_is_printed_can_be_given_back() {
-    let print = |layers: &Layers| layers.print(&layers.settings().unwrap());
     let layers = read("prefix = 'a'\n[model]\ndir = 'C:\\\\\"models\"'", &[]).unwrap();
-    let again = read(&print(&layers), &[]).unwrap();
+    let again = read(&layers.print().unwrap(), &[]).unwrap();
     let without_origins = |text: String| {
         text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(without_origins(print(&again)), without_origins(print(&layers)));
+    assert_eq!(without_origins(again.print().unwrap()), without_origins(layers.print().unwrap()));
 }
