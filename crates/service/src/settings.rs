@@ -30,6 +30,10 @@ pub struct Settings {
     pub prefix: String,
     /// The model.
     pub model: Model,
+    /// The database of the table views.
+    pub postgres: aqueduct_views::postgres::Settings,
+    /// The cluster of the search views.
+    pub opensearch: aqueduct_views::opensearch::Settings,
     /// The consumer engine of the workers.
     pub engine: aqueduct_engine::Settings,
     /// The HTTP interface of command-api.

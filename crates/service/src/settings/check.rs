@@ -4,6 +4,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::Settings;
 
+const PREFIX: &str = "must be 1 to 40 lower-case letters, digits and '-', and begin with a letter or a digit";
+
 /// Keys and what is wrong with their values.
 pub(super) fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
@@ -13,11 +15,30 @@ pub(super) fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
         }
     };
     let above_zero = "must be more than 0";
+    must(is_prefix(&settings.prefix), "prefix", PREFIX);
+    let postgres = &settings.postgres;
     must(
-        is_prefix(&settings.prefix),
-        "prefix",
-        "must be 1 to 40 lower-case letters, digits and '-', and begin with a letter or a digit",
+        begins(&postgres.url, &["postgres://", "postgresql://"]),
+        "postgres.url",
+        "must begin with postgres://",
     );
+    must(postgres.max_connections > 0, "postgres.max_connections", above_zero);
+    must(!postgres.connect_timeout.is_zero(), "postgres.connect_timeout", above_zero);
+    must(!postgres.statement_timeout.is_zero(), "postgres.statement_timeout", above_zero);
+    let opensearch = &settings.opensearch;
+    must(
+        begins(&opensearch.url, &["http://", "https://"]),
+        "opensearch.url",
+        "must begin with http:// or https://",
+    );
+    must(
+        opensearch.index_prefix.is_empty() || is_prefix(&opensearch.index_prefix),
+        "opensearch.index_prefix",
+        PREFIX,
+    );
+    must(opensearch.shards > 0, "opensearch.shards", above_zero);
+    must(!opensearch.request_timeout.is_zero(), "opensearch.request_timeout", above_zero);
+    must(opensearch.bulk_bytes.as_u64() > 0, "opensearch.bulk_bytes", above_zero);
     let engine = &settings.engine;
     must(engine.batch_records > 0, "engine.batch_records", above_zero);
     must(engine.batch_bytes > 0, "engine.batch_bytes", above_zero);
@@ -57,4 +78,8 @@ pub(super) fn problems_here(settings: &Settings) -> Vec<(&'static str, String)> 
 fn is_prefix(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=40).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed)
+}
+
+fn begins(text: &str, beginnings: &[&str]) -> bool {
+    beginnings.iter().any(|beginning| text.starts_with(beginning))
 }
