@@ -39,3 +39,85 @@ pub fn classify(error: sqlx::Error) -> SinkError {
 #[derive(Debug, thiserror::Error)]
 #[error("the view's table, or a column of it, is gone; its events wait until it is restored: {0}")]
 struct TableGone(sqlx::Error);
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error as StdError;
+    use std::fmt;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Answer(&'static str);
+
+    impl fmt::Display for Answer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl StdError for Answer {}
+
+    impl DatabaseError for Answer {
+        fn message(&self) -> &str {
+            "no"
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn reaction(state: &'static str) -> &'static str {
+        match classify(sqlx::Error::Database(Box::new(Answer(state)))) {
+            SinkError::Poison(reason) => reason.code,
+            SinkError::Saturated => "saturated",
+            SinkError::Unavailable(_) => "unavailable",
+            SinkError::Fatal(_) => "fatal",
+        }
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_refuses_its_row() {
+        for state in ["22P02", "22003", "22021", "22P05", "23502", "54000"] {
+            assert_eq!(reaction(state), ROW_REFUSED, "{state}");
+        }
+    }
+
+    #[test]
+    fn contention_slows_down() {
+        for state in ["40001", "40P01", "55P03", "57014", "53300"] {
+            assert_eq!(reaction(state), "saturated", "{state}");
+        }
+    }
+
+    #[test]
+    fn everything_else_waits() {
+        for state in [
+            "08006", "57P01", "57P03", "53100", "53200", "58030", "25006", "28P01", "3D000", "42501",
+            "42P01", "42703", "42804", "XX000", "", "?",
+        ] {
+            assert_eq!(reaction(state), "unavailable", "{state}");
+        }
+        assert!(matches!(classify(sqlx::Error::PoolTimedOut), SinkError::Unavailable(_)));
+    }
+}

@@ -29,6 +29,9 @@ pub struct Upsert {
 /// What a table's own columns are cast from text to, in the order of [`ddl::OWN_COLUMNS`].
 const OWN_CASTS: [&str; 6] = ["text", "text", "bigint", "boolean", "timestamptz", "timestamptz"];
 
+/// `tenant` and `id`, first of [`ddl::OWN_COLUMNS`].
+const KEY_COLUMNS: usize = 2;
+
 impl Upsert {
     /// The statement for `generation`.
     pub fn new(generation: &Generation) -> Result<Upsert, QuoteError> {
@@ -40,15 +43,15 @@ impl Upsert {
             .collect::<Result<_, _>>()?;
 
         let table = identifier(&ddl::table_name(generation))?;
-        let all = |each: &dyn Fn(usize, &str, &str) -> String| {
+        let list = |each: &dyn Fn(usize, &str, &str) -> String, after: usize| {
             let each = |(index, (name, cast)): (usize, &(String, String))| each(index + 1, name, cast);
-            columns.iter().enumerate().map(each).collect::<Vec<_>>().join(", ")
+            columns.iter().enumerate().skip(after).map(each).collect::<Vec<_>>().join(", ")
         };
-        let names = all(&|_, name, _| name.to_owned());
-        let values = all(&|number, _, cast| format!("c{number}::{cast}"));
-        let arrays = all(&|number, _, _| format!("${number}::text[]"));
-        let aliases = all(&|number, _, _| format!("c{number}"));
-        let updates = all(&|_, name, _| format!("{name} = excluded.{name}"));
+        let names = list(&|_, name, _| name.to_owned(), 0);
+        let values = list(&|number, _, cast| format!("c{number}::{cast}"), 0);
+        let arrays = list(&|number, _, _| format!("${number}::text[]"), 0);
+        let aliases = list(&|number, _, _| format!("c{number}"), 0);
+        let updates = list(&|_, name, _| format!("{name} = excluded.{name}"), KEY_COLUMNS);
         let sql = format!(
             "INSERT INTO {table} AS t ({names})\n\
              SELECT {values}\n\
@@ -82,5 +85,40 @@ impl Upsert {
             query = query.bind(rows.iter().map(|row| row.values[index].as_deref()).collect::<Vec<_>>());
         }
         Ok(query.fetch_all(pool).await?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aqueduct_views::State;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn upsert(name: &str, columns: Value) -> String {
+        let definition = json!({ "name": name, "type": "ORDER", "postgres": { "columns": columns } });
+        let generation = Generation {
+            definition: serde_json::from_value(definition).unwrap(),
+            number: 1,
+            state: State::Live,
+            created_at: Default::default(),
+        };
+        Upsert::new(&generation).unwrap().sql.to_string()
+    }
+
+    #[test]
+    fn a_batch_is_one_guarded_statement() {
+        let columns = json!([
+            { "name": "customer_id", "type": "text", "from": "self.customerId", "index": true },
+            { "name": "total", "type": "numeric(14,2)", "from": "self.total", "index": false },
+            { "name": "lines", "type": "jsonb", "from": "self.items", "index": false },
+        ]);
+        insta::assert_snapshot!(upsert("orders", columns));
+    }
+
+    #[test]
+    fn hostile_names_stay_names() {
+        let columns = json!([{ "name": r#"c1"; --"#, "type": "text", "from": "self.x", "index": false }]);
+        insta::assert_snapshot!(upsert(r#"o" (x) SELECT 1; --"#, columns));
     }
 }

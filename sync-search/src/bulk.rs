@@ -47,3 +47,49 @@ pub fn requests(documents: &[String], bytes: usize) -> Vec<&[String]> {
     }
     requests
 }
+
+#[cfg(test)]
+mod tests {
+    use aqueduct_contract::{ItemKey, Version};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn item(key: &str, version: u64, deleted: bool, attributes: Value) -> Item {
+        Item {
+            key: key.parse::<ItemKey>().unwrap(),
+            version: Version::try_from(version).unwrap(),
+            attributes: attributes.as_object().unwrap().clone(),
+            deleted,
+            created_at: "2026-11-21T13:15:00Z".parse().unwrap(),
+            created_by: "ann".into(),
+            updated_at: "2026-11-21T13:16:00.25Z".parse().unwrap(),
+            updated_by: "ben".into(),
+        }
+    }
+
+    #[test]
+    fn a_body_names_the_version_and_holds_the_document() {
+        let view = SearchView { mappings: None, document: None };
+        let reserved =
+            json!({ "tenant": "other", "deleted": true, "customerName": "Ann \"A\"\n", "total": "12.50" });
+        let items = [
+            item("acme#ORDER|ORDER#ORD-1", 3, false, reserved),
+            item("acme#ORDER|ORDER#a%7Cb✓", 1, false, json!({})),
+            item("acme#ORDER|ORDER#ORD-2", 9, true, json!({ "customerName": "Ben" })),
+        ];
+        let body: Vec<String> = items.iter().map(|item| lines(&view, item).unwrap()).collect();
+        insta::assert_snapshot!(body.concat());
+    }
+
+    #[test]
+    fn requests_hold_every_document_in_order_and_stay_small() {
+        let documents: Vec<String> = [4, 4, 4, 20, 1, 1].iter().map(|length| "x".repeat(*length)).collect();
+        let lengths: Vec<Vec<usize>> = requests(&documents, 10)
+            .iter()
+            .map(|request| request.iter().map(String::len).collect())
+            .collect();
+        assert_eq!(lengths, [vec![4, 4], vec![4], vec![20], vec![1, 1]]);
+        assert!(requests(&[], 10).is_empty());
+    }
+}

@@ -70,3 +70,61 @@ fn reason(error: &Value) -> String {
         cause => format!("{}: {}", text(error), text(cause)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(status: u64, kind: &str, reason: &str) -> Value {
+        json!({ "index": { "status": status, "error": { "type": kind, "reason": reason } } })
+    }
+
+    #[test]
+    fn an_item_is_judged_alone() {
+        assert_eq!(item(&json!({ "index": { "status": 201 } })).unwrap(), Outcome::Applied);
+        assert_eq!(item(&answer(409, "version_conflict_engine_exception", "v")).unwrap(), Outcome::Stale);
+        for status in [429, 500, 503] {
+            assert!(matches!(item(&answer(status, "x", "busy")).unwrap(), Outcome::Throttled(_)), "{status}");
+        }
+        let refused = json!({ "index": { "status": 400, "error": {
+            "type": "mapper_parsing_exception",
+            "reason": "failed to parse field [document.n]",
+            "caused_by": { "type": "x", "reason": "For input string: \"abc\"" },
+        } } });
+        let reason =
+            Reason::new(DOCUMENT_REFUSED, "failed to parse field [document.n]: For input string: \"abc\"");
+        assert_eq!(item(&refused).unwrap(), Outcome::Poison(reason));
+    }
+
+    #[test]
+    fn no_document_is_blamed_for_its_index() {
+        for (status, kind, reason) in [
+            (
+                404,
+                "index_not_found_exception",
+                "require_alias request flag is [true] and [x] is not an alias",
+            ),
+            (
+                403,
+                "cluster_block_exception",
+                "index [orders-g1] blocked by: [FORBIDDEN/8/index write (api)];",
+            ),
+            (400, "index_closed_exception", "closed"),
+            (400, "illegal_argument_exception", "no write index is defined for alias [orders-g1-write]"),
+        ] {
+            assert!(item(&answer(status, kind, reason)).is_err(), "{kind}");
+        }
+        assert!(item(&json!({ "index": {} })).is_err(), "an answer that says nothing is no success");
+    }
+
+    #[test]
+    fn a_request_that_failed_blames_no_document() {
+        assert!(matches!(request(429, ""), SinkError::Saturated));
+        for status in [400, 401, 403, 404, 413, 500, 502, 503] {
+            assert!(matches!(request(status, "no"), SinkError::Unavailable(_)), "{status}");
+        }
+        assert!(matches!(request(200, "<html>"), SinkError::Unavailable(_)), "a proxy's page is no success");
+    }
+}

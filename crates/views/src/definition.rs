@@ -66,3 +66,35 @@ fn write_canonical(value: &Value, out: &mut String) {
         scalar => out.push_str(&scalar.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(json: &str) -> View {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_digest_is_of_what_is_said_and_not_of_how() {
+        let one =
+            view(r#"{"name":"o","type":"ORDER","opensearch":{"mappings":{"properties":{"a":1,"b":"x"}}}}"#);
+        let same =
+            view(r#"{"type":"ORDER","opensearch":{"mappings":{"properties":{"b":"x","a":1}}},"name":"o"}"#);
+        let other =
+            view(r#"{"name":"o","type":"ORDER","opensearch":{"mappings":{"properties":{"a":1,"b":"y"}}}}"#);
+        assert_eq!(one, same);
+        assert_eq!(digest(&one), digest(&same));
+        assert_ne!(digest(&one), digest(&other));
+    }
+
+    #[test]
+    fn each_registry_keeps_its_half() {
+        let both = view(
+            r#"{"name":"o","type":"ORDER","postgres":{"columns":[]},"opensearch":{"document":"{'a': self.a}"}}"#,
+        );
+        let half = in_postgres(&both).unwrap();
+        assert!(half.postgres.is_some() && half.opensearch.is_none());
+        assert_eq!(in_postgres(&View { postgres: None, ..both }), None);
+    }
+}

@@ -186,3 +186,139 @@ fn text() -> Value {
 fn kept() -> Value {
     json!({ "type": "object", "enabled": false })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytesize::ByteSize;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::State;
+
+    fn search(view: Value) -> SearchView {
+        serde_json::from_value(view).unwrap()
+    }
+
+    fn derived(schema: Value) -> Value {
+        of_document(&search(json!({})), &schema)["properties"].take()
+    }
+
+    #[test]
+    fn a_schema_becomes_fields() {
+        insta::assert_json_snapshot!(of_document(
+            &search(json!({})),
+            &json!({
+                "type": "object",
+                "properties": {
+                    "customerName": { "type": "string" },
+                    "status": { "enum": ["pending", "shipped"] },
+                    "kind": { "const": "order" },
+                    "total": { "type": "string", "format": "decimal" },
+                    "placedAt": { "type": "string", "format": "date-time" },
+                    "day": { "type": ["string", "null"], "format": "date" },
+                    "ref": { "type": "string", "format": "uuid" },
+                    "quantity": { "type": "integer" },
+                    "weight": { "type": ["integer", "number", "null"] },
+                    "paid": { "type": "boolean" },
+                    "note": { "anyOf": [{ "type": "string" }, { "type": "null" }] },
+                    "address": { "type": "object", "properties": { "city": { "type": "string" } } },
+                    "items": { "type": "array", "items": { "$ref": "#/$defs/line" } },
+                },
+                "$defs": { "line": {
+                    "type": "object",
+                    "properties": { "code": { "type": "string" }, "price": { "type": "string", "format": "decimal" } },
+                } },
+            })
+        ));
+    }
+
+    #[test]
+    fn what_has_no_single_type_is_kept_without_an_index() {
+        let fields = derived(json!({ "properties": {
+            "anything": {},
+            "yes": true,
+            "free": { "type": "object" },
+            "mixed": { "type": ["string", "object"] },
+            "either": { "anyOf": [{ "type": "string" }, { "type": "object" }] },
+            "pair": { "type": "array", "prefixItems": [{ "type": "string" }, { "type": "object" }] },
+            "list": { "type": "array" },
+            "elsewhere": { "$ref": "https://example.com/schema.json" },
+        } }));
+        for (name, field) in fields.as_object().unwrap() {
+            assert_eq!(*field, json!({ "type": "object", "enabled": false }), "{name}");
+        }
+    }
+
+    #[test]
+    fn recursive_and_deep_schemas_end() {
+        let tree = json!({
+            "properties": { "root": { "$ref": "#/$defs/node" } },
+            "$defs": { "node": { "type": "object", "properties": {
+                "left": { "$ref": "#/$defs/node" },
+                "right": { "$ref": "#/$defs/node" },
+                "name": { "type": "string" },
+            } } },
+        });
+        let node = &derived(tree)["root"]["properties"];
+        assert_eq!(node["left"], json!({ "type": "object", "enabled": false }));
+        assert_eq!(node["name"]["type"], "text");
+
+        let mut deep = json!({ "type": "string" });
+        for _ in 0..100 {
+            deep = json!({ "type": "object", "properties": { "a": deep } });
+        }
+        let mut field = &of_document(&search(json!({})), &deep);
+        let mut depth = 0;
+        while field["enabled"].is_null() {
+            (field, depth) = (&field["properties"]["a"], depth + 1);
+        }
+        assert!(depth <= DEPTH_LIMIT, "{depth}");
+    }
+
+    #[test]
+    fn what_a_view_gives_comes_before_what_follows_from_the_schema() {
+        let schema = json!({ "properties": { "name": { "type": "string" }, "age": { "type": "integer" } } });
+        let view =
+            json!({ "mappings": { "dynamic": true, "properties": { "name": { "type": "keyword" } } } });
+        assert_eq!(
+            of_document(&search(view), &schema),
+            json!({ "dynamic": true, "properties": {
+                "name": { "type": "keyword" },
+                "age": { "type": "long", "ignore_malformed": true },
+            } })
+        );
+    }
+
+    #[test]
+    fn a_document_made_by_an_expression_has_no_schema() {
+        let schema = json!({ "properties": { "name": { "type": "string" } } });
+        let view = json!({ "document": "{'n': self.name}" });
+        assert_eq!(of_document(&search(view), &schema), json!({ "dynamic": true, "properties": {} }));
+    }
+
+    #[test]
+    fn an_index_is_made_with_its_aliases() {
+        let definition = json!({
+            "name": "orders",
+            "type": "ORDER",
+            "opensearch": { "mappings": { "dynamic": false, "properties": { "status": { "type": "keyword" } } } },
+        });
+        let generation = Generation {
+            definition: serde_json::from_value(definition).unwrap(),
+            number: 1,
+            state: State::Creating,
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+        let settings = Settings {
+            url: String::new(),
+            index_prefix: "p-".into(),
+            refresh_interval: "1s".into(),
+            shards: 2,
+            replicas: 0,
+            request_timeout: std::time::Duration::from_secs(1),
+            bulk_bytes: ByteSize::mib(1),
+        };
+        let names = IndexNames::new(&settings.index_prefix);
+        insta::assert_json_snapshot!(create_index(&generation, &names, &settings));
+    }
+}

@@ -96,3 +96,69 @@ fn index_name(table: &str, column: &str) -> String {
     let kept = &name[..kept.last().unwrap_or(0)];
     format!("{kept}_{digest}_idx")
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::State;
+
+    fn generation(name: &str, columns: Value) -> Generation {
+        let definition = json!({ "name": name, "type": "ORDER", "postgres": { "columns": columns } });
+        Generation {
+            definition: serde_json::from_value(definition).unwrap(),
+            number: 1,
+            state: State::Live,
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn everything(generation: &Generation) -> String {
+        let mut statements = vec![create_table(generation).unwrap(), comment_table(generation).unwrap()];
+        statements.extend(create_indexes(generation).unwrap());
+        statements.push(create_public_view(generation).unwrap());
+        statements.join(";\n\n")
+    }
+
+    #[test]
+    fn a_view_becomes_table_indexes_and_public_view() {
+        let columns = json!([
+            { "name": "customer_id", "type": "text", "from": "self.customerId", "index": true },
+            { "name": "total", "type": "numeric(14,2)", "from": "self.total", "index": false },
+            { "name": "placed_at", "type": "timestamptz", "from": "self.placedAt", "index": true },
+            { "name": "lines", "type": "jsonb", "from": "self.items", "index": true },
+        ]);
+        insta::assert_snapshot!(everything(&generation("orders", columns)));
+    }
+
+    #[test]
+    fn hostile_names_stay_names() {
+        let columns = json!([
+            { "name": r#"x" text); DROP TABLE y; --"#, "type": "text", "from": "self.x", "index": true },
+            { "name": "Größe'\\", "type": "text", "from": "self.y", "index": true },
+            { "name": "select", "type": "text", "from": "self.z", "index": false },
+        ]);
+        insta::assert_snapshot!(everything(&generation(r#"o"'; --\"#, columns)));
+    }
+
+    #[test]
+    fn names_that_postgres_would_cut_are_refused() {
+        let long = generation(&"v".repeat(62), json!([]));
+        assert!(matches!(create_table(&long), Err(QuoteError::TooLong(_))));
+        assert!(matches!(create_public_view(&long), Err(QuoteError::TooLong(_))));
+    }
+
+    #[test]
+    fn long_index_names_fit_and_differ() {
+        let table = format!("{}__g1", "v".repeat(48));
+        let (one, other) = (index_name(&table, &"c".repeat(47)), index_name(&table, &"c".repeat(48)));
+        assert_ne!(one, other);
+        for name in [&one, &other, &index_name(&table, &"ä".repeat(24)), &index_name("x", &"✓".repeat(20))]
+        {
+            assert!(name.len() <= NAME_LIMIT && name.ends_with("_idx"), "{name}");
+        }
+        assert_eq!(one, index_name(&table, &"c".repeat(47)), "the same every time");
+    }
+}
