@@ -4,12 +4,18 @@
 //!
 //! A worker is a [`Sink`] plus [`Settings`]. The engine knows no database and no model.
 
+mod coalesce;
 mod group;
+mod lanes;
+mod ledger;
 mod metrics;
 mod progress;
 mod record;
+mod retry;
 mod settings;
+mod settlement;
 mod sink;
+mod tenure;
 
 pub use group::Group;
 pub use metrics::Metrics;

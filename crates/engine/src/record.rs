@@ -36,7 +36,7 @@ pub struct Record {
     /// Its value.
     pub value: Option<Bytes>,
     header_bytes: Bytes,
-    headers: Box<[HeaderSpan]>,
+    headers: Arc<[HeaderSpan]>,
 }
 
 /// Where in `header_bytes` a header ends; it begins where the one before ended.
@@ -81,7 +81,7 @@ impl Record {
             key: parts.key.map(|_| key_bytes),
             value: parts.value.map(|_| rest),
             header_bytes,
-            headers: spans.into_boxed_slice(),
+            headers: spans.into(),
         }
     }
 
@@ -170,4 +170,15 @@ impl fmt::Debug for Record {
 
 fn excerpt(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(80).collect()
+}
+
+/// A record with nothing but what lanes and coalescing look at.
+#[cfg(test)]
+pub(crate) fn test_record(offset: usize, key: Option<u8>, version: Option<u64>) -> Record {
+    let key = key.map(|key| [key]);
+    let version = version.map(|version| version.to_string());
+    let headers: Vec<_> =
+        version.iter().map(|version| (headers::ITEM_VERSION, Some(version.as_bytes()))).collect();
+    let parts = RecordParts { key: key.as_ref().map(|key| &key[..]), value: None, headers: &headers };
+    Record::new("t".into(), 0, i64::try_from(offset).unwrap(), 0, parts)
 }
