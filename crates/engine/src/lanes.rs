@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn what_an_ended_assignment_queued_is_taken_out() {
-        let (ended, current) = (Arc::new(Tenure::new(1, "t".into(), 0)), Arc::new(Tenure::new(2, "t".into(), 1)));
+        let (ended, current) =
+            (Arc::new(Tenure::new(1, "t".into(), 0)), Arc::new(Tenure::new(2, "t".into(), 1)));
         let now = Instant::now();
         let mut lanes = Lanes::new(1, LIMITS);
         lanes.push(queued(&ended, 0, 1), now);

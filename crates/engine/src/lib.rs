@@ -5,6 +5,8 @@
 //! A worker is a [`Sink`] plus [`Settings`]. The engine knows no database and no model.
 
 mod coalesce;
+mod engine;
+mod error;
 mod group;
 mod lanes;
 mod ledger;
@@ -17,6 +19,8 @@ mod settlement;
 mod sink;
 mod tenure;
 
+pub use engine::Engine;
+pub use error::Error;
 pub use group::Group;
 pub use metrics::Metrics;
 pub use progress::Progress;

@@ -222,7 +222,8 @@ fn an_outage_is_waited_for_as_long_as_it_takes_and_nothing_is_set_aside() {
 
 #[test]
 fn a_fault_without_a_culprit_is_found_in_logarithmically_many_calls() {
-    let records: Vec<Record> = (0..64).map(|i| test_record(i, Some(u8::try_from(i).unwrap()), Some(1))).collect();
+    let records: Vec<Record> =
+        (0..64).map(|i| test_record(i, Some(u8::try_from(i).unwrap()), Some(1))).collect();
     for culprit in [0, 31, 63] {
         let mut settlement = Settlement::new(&records, Needs::State, 3);
         let mut calls = 0;
