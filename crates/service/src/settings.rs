@@ -30,6 +30,12 @@ pub struct Settings {
     pub prefix: String,
     /// The model.
     pub model: Model,
+    /// The brokers.
+    pub kafka: aqueduct_store::kafka::Settings,
+    /// The database of the events, the read table and the rest of the write side.
+    pub dynamodb: aqueduct_store::dynamodb::Settings,
+    /// How events get from there to the brokers.
+    pub publisher: aqueduct_store::publisher::Settings,
     /// The database of the table views.
     pub postgres: aqueduct_views::postgres::Settings,
     /// The cluster of the search views.

@@ -16,6 +16,24 @@ pub(super) fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     };
     let above_zero = "must be more than 0";
     must(is_prefix(&settings.prefix), "prefix", PREFIX);
+    must(!settings.kafka.brokers.trim().is_empty(), "kafka.brokers", "must name a broker as host:port");
+    let dynamodb = &settings.dynamodb;
+    must(
+        dynamodb.endpoint.is_empty() || begins(&dynamodb.endpoint, &["http://", "https://"]),
+        "dynamodb.endpoint",
+        "must begin with http:// or https://, or be empty for AWS",
+    );
+    must(!dynamodb.region.is_empty(), "dynamodb.region", "must name a region");
+    let publisher = &settings.publisher;
+    must(!publisher.takeover_after.is_zero(), "publisher.takeover_after", above_zero);
+    must(!publisher.sweep_interval.is_zero(), "publisher.sweep_interval", above_zero);
+    must(publisher.in_flight > 0, "publisher.in_flight", above_zero);
+    must(publisher.queue_bytes > 0, "publisher.queue_bytes", above_zero);
+    must(
+        publisher.drain_timeout < settings.shutdown.deadline,
+        "publisher.drain_timeout",
+        "must be less than shutdown.deadline",
+    );
     let postgres = &settings.postgres;
     must(
         begins(&postgres.url, &["postgres://", "postgresql://"]),

@@ -117,3 +117,39 @@ fn what_is_printed_can_be_given_back() {
     };
     assert_eq!(without_origins(again.print().unwrap()), without_origins(layers.print().unwrap()));
 }
+
+#[test]
+fn properties_of_librdkafka_pass_through_from_the_file_and_the_environment() {
+    let layers = read(
+        "[kafka.properties]\n'client.id' = 'fleet'\nsocket.keepalive.enable = true\n'sasl.password' = 'from-file'",
+        &[("AQUEDUCT__KAFKA__PROPERTIES__SASL_PASSWORD", "0123")],
+    )
+    .unwrap();
+    let properties = layers.settings().unwrap().kafka.properties;
+    let expected = [("client.id", "fleet"), ("sasl.password", "0123"), ("socket.keepalive.enable", "true")];
+    assert_eq!(properties, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let layers = read(
+        "[kafka.properties]\n'sasl.password' = 's3cret'\n'sasl.username' = 'fleet'",
+        &[
+            ("AQUEDUCT__POSTGRES__URL", "postgres://fleet:s3cret@db/reads"),
+            ("AQUEDUCT__OPENSEARCH__URL", "https://fleet:s3cret@search"),
+        ],
+    )
+    .unwrap();
+    let printed = layers.print().unwrap();
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert_eq!(printed.matches("***").count(), 3, "{printed}");
+}
+
+#[test]
+fn a_problem_with_a_secret_does_not_show_it() {
+    let layers = read("", &[("AQUEDUCT__POSTGRES__URL", "mysql://fleet:s3cret@db/reads")]).unwrap();
+    assert_eq!(
+        problems(layers.settings()),
+        [("postgres.url".to_owned(), "must begin with postgres://".to_owned())]
+    );
+}

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use bytesize::ByteSize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How events get from the store to Kafka.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -18,8 +20,14 @@ pub struct Settings {
     /// Items whose events are being published at the same time.
     pub in_flight: usize,
     /// Bytes of events that wait in memory. What exceeds them is left to the sweeper: the store holds it anyway.
+    #[serde(deserialize_with = "size")]
     pub queue_bytes: usize,
     /// How long a stop waits for what is under way.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
+}
+
+/// Reads `"64MiB"`.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    usize::try_from(ByteSize::deserialize(deserializer)?.as_u64()).map_err(D::Error::custom)
 }
