@@ -10,3 +10,6 @@
 pub mod classify;
 pub mod sink;
 pub mod statements;
+mod worker;
+
+pub use worker::wire;

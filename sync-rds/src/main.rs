@@ -1,3 +1,7 @@
 //! Wiring only: settings, connections, and the parts of the library put together.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aqueduct_service::main("sync-rds", aqueduct_sync_rds::wire)
+}

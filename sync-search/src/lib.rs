@@ -10,3 +10,6 @@
 pub mod bulk;
 pub mod classify;
 pub mod sink;
+mod worker;
+
+pub use worker::wire;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use aqueduct_model::View;
 use jiff::Timestamp;
+use prometheus::{IntGaugeVec, Opts, Registry};
 
 use crate::Error;
 
@@ -103,5 +104,17 @@ impl Served {
             );
         }
         Served { generations, differs }
+    }
+
+    /// Shows on `/metrics` which views differ: `aqueduct_view_differs`. Once a process.
+    pub fn export(&self, metrics: &Registry) -> Result<(), prometheus::Error> {
+        let options =
+            Opts::new("aqueduct_view_differs", "1 when the model says something else than the live generation");
+        let gauge = IntGaugeVec::new(options, &["view"])?;
+        metrics.register(Box::new(gauge.clone()))?;
+        for (view, differs) in &self.differs {
+            gauge.with_label_values(&[view]).set((*differs).into());
+        }
+        Ok(())
     }
 }

@@ -20,8 +20,10 @@ mod error;
 mod generation;
 pub mod opensearch;
 pub mod postgres;
+mod reach;
 mod setup;
 
 pub use error::{Error, MappingError};
 pub use generation::{Generation, Served, State};
+pub use reach::until_reached;
 pub use setup::setup;
