@@ -108,8 +108,10 @@ impl Served {
 
     /// Shows on `/metrics` which views differ: `aqueduct_view_differs`. Once a process.
     pub fn export(&self, metrics: &Registry) -> Result<(), prometheus::Error> {
-        let options =
-            Opts::new("aqueduct_view_differs", "1 when the model says something else than the live generation");
+        let options = Opts::new(
+            "aqueduct_view_differs",
+            "1 when the model says something else than the live generation",
+        );
         let gauge = IntGaugeVec::new(options, &["view"])?;
         metrics.register(Box::new(gauge.clone()))?;
         for (view, differs) in &self.differs {
