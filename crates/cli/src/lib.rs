@@ -1,1 +1,3 @@
-//! The aqueduct command: local stack, set-up, model check, verify
+//! What the `aqueduct` command is made of; tests use its local servers.
+
+pub mod local;

@@ -1,3 +1,40 @@
 //! The `aqueduct` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use aqueduct_cli::local;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "aqueduct", version, about = "Runs and looks after an Aqueduct fleet")]
+struct Aqueduct {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The local stack: real servers and a fleet on this machine
+    #[command(subcommand)]
+    Local(Local),
+}
+
+#[derive(Subcommand)]
+enum Local {
+    /// Start the stack and watch it until Ctrl-C
+    Up(local::up::Up),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Aqueduct::parse().command {
+        Command::Local(Local::Up(up)) => local::up::run(up).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aqueduct: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
