@@ -1,1 +1,3 @@
 //! Tests on the real servers. One binary, so that one start of the servers serves all of them.
+
+mod local;
