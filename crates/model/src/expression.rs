@@ -1,26 +1,56 @@
-//! Expressions over an item: CEL, compiled once.
+//! Expressions over an item: CEL, as in Kubernetes, compiled when the model is loaded.
 //!
-//! `self` is the item's attributes; beside it stand `id`, `version`, `tenant`, `createdAt` and `updatedAt`. A plain path
-//! (`self.address.city`) is a lookup, and null where a part of it is absent. In any other expression a missing key is an
-//! error, as CEL has it: write `has(self.address) ? self.address.city : null`.
+//! | name | is |
+//! | --- | --- |
+//! | `self` | the item's attributes |
+//! | `id`, `tenant` | strings |
+//! | `version` | an integer |
+//! | `createdAt`, `updatedAt` | timestamps; a result is RFC 3339 text in UTC |
+//! | `createdBy`, `updatedBy` | strings |
+//!
+//! **What is absent.** A plain path (`self.address.city`) is a lookup, and null where any part of it is absent. In every
+//! other expression an absent field is an error, as CEL has it, and the item cannot be shown: write
+//! `has(self.address) ? self.address.city : ''`, or `self.?address.?city.orValue('')`; an optional that holds nothing is
+//! null.
+//!
+//! **What is found at load.** Syntax, unknown names, unknown functions, and fields that the type's schema cannot have.
+//! **What is found at run.** Types that do not fit (`1 + 'a'`), absent fields, numbers out of range.
+//!
+//! Numbers of JSON without a fraction are CEL integers, exact within 64 bits; others are doubles. Work is bounded: see
+//! [`cost`]. Evaluating never panics.
 
-use std::marker::PhantomData;
+mod check;
+mod compile;
+mod convert;
+mod cost;
+mod scope;
 
-use aqueduct_contract::Item;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cel::IdedExpr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::problem::Mistake;
+use crate::schema::Schema;
+
+pub use scope::Scope;
+
 /// A compiled expression. Cheap to clone; equal when the sources are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Expression {
-    source: String,
+    source: Arc<str>,
+    compiled: Arc<Compiled>,
 }
 
-/// What an expression can see of one item. The item is converted once, for all expressions.
-#[derive(Debug)]
-pub struct Scope<'a> {
-    item: PhantomData<&'a Item>,
+enum Compiled {
+    /// `self`, or fields of fields of it.
+    Path(Vec<String>),
+    /// Anything else.
+    Program(IdedExpr),
 }
 
 /// An expression that does not compile, or gives no value for an item.
@@ -34,41 +64,92 @@ pub struct ExpressionError {
 }
 
 impl Expression {
+    /// Compiles `source`. With a schema, fields of `self` that it rules out are mistakes, too.
+    pub(crate) fn compile(source: &str, schema: Option<&Schema>) -> Result<Expression, Vec<Mistake>> {
+        let program = compile::parse(source)?;
+        let mistakes = check::mistakes(&program, schema);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let compiled = match compile::plain_path(&program) {
+            Some(path) => Compiled::Path(path),
+            None => Compiled::Program(program),
+        };
+        Ok(Expression { source: source.into(), compiled: Arc::new(compiled) })
+    }
+
     /// As the model file has it.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Its value for an item. Never panics.
+    /// Its fields, if it is a plain path from `self`; empty for `self` itself.
+    pub(crate) fn path(&self) -> Option<&[String]> {
+        match &*self.compiled {
+            Compiled::Path(fields) => Some(fields),
+            Compiled::Program(_) => None,
+        }
+    }
+
+    /// The keys of the object it gives, where it is written as one: `{'a': …}`.
+    pub(crate) fn literal_keys(&self) -> Vec<&str> {
+        match &*self.compiled {
+            Compiled::Path(_) => Vec::new(),
+            Compiled::Program(program) => compile::literal_keys(program),
+        }
+    }
+
+    /// Its value for an item.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
-        let _ = scope;
-        Err(ExpressionError {
-            expression: self.source.clone(),
-            message: "cannot be evaluated yet".to_owned(),
-        })
+        match &*self.compiled {
+            Compiled::Path(fields) => Ok(scope.lookup(fields)),
+            Compiled::Program(program) => self.run(program, scope),
+        }
+    }
+
+    fn run(&self, program: &IdedExpr, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
+        let failed = |message: String| ExpressionError { expression: self.source.to_string(), message };
+        if cost::of(program, scope.size()) > cost::LIMIT {
+            return Err(failed("too much work for an item of this size".to_owned()));
+        }
+        // The interpreter is not ours: whatever it does with one item must not end the process.
+        let evaluated = catch_unwind(AssertUnwindSafe(|| {
+            let value =
+                cel::Value::resolve_val(program, scope.context()).map_err(|error| error.to_string())?;
+            convert::to_json(value.as_ref())
+        }));
+        evaluated.unwrap_or_else(|_| Err("the interpreter failed".to_owned())).map_err(failed)
     }
 }
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.source).finish()
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Expression) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Expression {}
 
 impl TryFrom<String> for Expression {
     type Error = ExpressionError;
 
     fn try_from(source: String) -> Result<Expression, ExpressionError> {
-        Ok(Expression { source })
+        Expression::compile(&source, None).map_err(|mistakes| {
+            let messages: Vec<String> = mistakes.into_iter().map(|mistake| mistake.message).collect();
+            ExpressionError { expression: source, message: messages.join("; ") }
+        })
     }
 }
 
 impl From<Expression> for String {
     fn from(expression: Expression) -> String {
-        expression.source
-    }
-}
-
-impl Scope<'_> {
-    /// The scope of `item`.
-    #[must_use]
-    pub fn of(item: &Item) -> Scope<'_> {
-        let _ = item;
-        Scope { item: PhantomData }
+        expression.source.to_string()
     }
 }

@@ -14,16 +14,20 @@
 //!
 //! Pure but for reading the folder: no clock, no randomness, no network.
 
+mod document;
 mod expression;
+mod language;
 mod model;
 mod problem;
 mod schema;
 mod sequence;
+mod spelling;
 mod view;
 
 pub use expression::{Expression, ExpressionError, Scope};
+pub use language::SCHEMA;
 pub use model::{Model, Type};
 pub use problem::{Problem, Problems};
 pub use schema::{Schema, Violation};
-pub use sequence::{Rotation, Sequence, SequenceError};
+pub use sequence::{Sequence, SequenceError};
 pub use view::{Column, ColumnType, ColumnTypeError, PostgresView, SearchView, View};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::document::Place;
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Problem {
@@ -46,5 +48,52 @@ impl fmt::Display for Problems {
             problem.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// What is wrong with one text in a model file, whose place the caller knows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    pub(crate) message: String,
+    pub(crate) suggestion: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for Mistake {
+    fn from(message: T) -> Mistake {
+        Mistake { message: message.into(), suggestion: None }
+    }
+}
+
+/// Collects the mistakes of one file.
+pub(crate) struct Report {
+    file: String,
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    pub(crate) fn new(file: impl Into<String>) -> Report {
+        Report { file: file.into(), problems: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
+        self.suggest(place, message, None);
+    }
+
+    pub(crate) fn suggest(&mut self, place: Place, message: impl Into<String>, suggestion: Option<String>) {
+        self.problems.push(Problem {
+            file: self.file.clone(),
+            line: place.line,
+            column: place.column,
+            message: message.into(),
+            suggestion,
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 }

@@ -1,0 +1,125 @@
+//! From source to a syntax tree that is safe to walk.
+
+use std::thread;
+
+use cel::common::ast::{EntryExpr, Expr, LiteralValue};
+use cel::{IdedExpr, ParseErrors};
+
+use super::scope::ENVIRONMENT;
+use crate::problem::Mistake;
+
+/// Bytes of source. The language's schema has the same limit for files.
+const SOURCE_LIMIT: usize = 4000;
+
+/// The parser recurses deeply (over 20 KiB a level in a debug build), and overflowing a stack ends the process. The
+/// longest source that is let through needs less than half of this; pages that are not touched cost nothing.
+const PARSER_STACK: usize = 128 * 1024 * 1024;
+
+/// Levels of a syntax tree: evaluating one takes about 25 KiB of stack a level in a debug build, and the smallest
+/// stacks that evaluate have 2 MiB.
+const DEPTH_LIMIT: usize = 32;
+
+/// Parses on a thread with a stack of its own.
+pub(super) fn parse(source: &str) -> Result<IdedExpr, Vec<Mistake>> {
+    if source.len() > SOURCE_LIMIT {
+        return Err(vec![format!("it is longer than {SOURCE_LIMIT} bytes").into()]);
+    }
+    let parsed = thread::scope(|scope| {
+        let parser = thread::Builder::new().stack_size(PARSER_STACK);
+        let parsed = parser.spawn_scoped(scope, || {
+            let program = ENVIRONMENT.parser().parse(source).map_err(|errors| mistakes(&errors))?;
+            // Checked, and if need be dropped, where the stack is large.
+            if depth(&program) > DEPTH_LIMIT {
+                return Err(vec!["it is nested too deeply".into()]);
+            }
+            Ok(program)
+        });
+        parsed.map(thread::ScopedJoinHandle::join)
+    });
+    match parsed {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(vec!["the parser failed on it".into()]),
+        Err(error) => Err(vec![format!("no thread to parse it on: {error}").into()]),
+    }
+}
+
+fn mistakes(errors: &ParseErrors) -> Vec<Mistake> {
+    let mut found: Vec<Mistake> = Vec::new();
+    for error in &errors.errors {
+        let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
+        // The parser lists every token it knows after this word.
+        let message = message.split(" expecting ").next().unwrap_or(message);
+        let (line, column) = error.pos;
+        let message = if message.contains("Recursion limit") {
+            "it is nested too deeply".to_owned()
+        } else if line > 1 {
+            format!("not CEL, in line {line} of it, at character {column}: {message}")
+        } else {
+            format!("not CEL, at character {column}: {message}")
+        };
+        if !found.iter().any(|earlier| earlier.message == message) {
+            found.push(message.into());
+        }
+    }
+    found
+}
+
+/// The expressions directly within one.
+pub(super) fn children(expression: &Expr) -> Vec<&IdedExpr> {
+    match expression {
+        Expr::Call(call) => call.target.iter().map(|target| &**target).chain(&call.args).collect(),
+        Expr::Comprehension(comprehension) => vec![
+            &comprehension.iter_range,
+            &comprehension.accu_init,
+            &comprehension.loop_cond,
+            &comprehension.loop_step,
+            &comprehension.result,
+        ],
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| of_entry(&entry.expr)).collect(),
+        Expr::Struct(fields) => fields.entries.iter().flat_map(|entry| of_entry(&entry.expr)).collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+fn of_entry(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+        EntryExpr::StructField(field) => vec![&field.value],
+    }
+}
+
+fn depth(expression: &IdedExpr) -> usize {
+    1 + children(&expression.expr).into_iter().map(depth).max().unwrap_or(0)
+}
+
+/// `self.a.b` as its fields.
+pub(super) fn plain_path(expression: &IdedExpr) -> Option<Vec<String>> {
+    match &expression.expr {
+        Expr::Ident(name) if name == "self" => Some(Vec::new()),
+        Expr::Select(select) if !select.test => {
+            let mut path = plain_path(&select.operand)?;
+            path.push(select.field.clone());
+            Some(path)
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn literal_keys(expression: &IdedExpr) -> Vec<&str> {
+    let Expr::Map(map) = &expression.expr else { return Vec::new() };
+    let keys = map.entries.iter().filter_map(|entry| match &entry.expr {
+        EntryExpr::MapEntry(entry) => text(&entry.key),
+        EntryExpr::StructField(_) => None,
+    });
+    keys.collect()
+}
+
+/// The text of a string literal.
+pub(super) fn text(expression: &IdedExpr) -> Option<&str> {
+    match &expression.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        _ => None,
+    }
+}

@@ -1,0 +1,65 @@
+//! What no schema can allow, because some store could not hold it.
+
+use serde_json::Value;
+
+use super::finding::{Finding, below};
+
+/// Levels of objects and arrays in attributes. OpenSearch takes fields 20 levels deep by default, DynamoDB values 32.
+pub(crate) const DEPTH_LIMIT: usize = 20;
+
+/// Strings and field names with U+0000, which Postgres cannot store, and values that are nested too deeply: below
+/// those nothing is looked at.
+pub(crate) fn unstorable(attributes: &Value) -> Vec<Finding> {
+    let mut found = Vec::new();
+    visit(attributes, &At::Root, 0, &mut found);
+    found
+}
+
+/// Where a value is. Written out only when something is wrong with it: this runs on every write.
+enum At<'a> {
+    Root,
+    Item(&'a At<'a>, usize),
+    Field(&'a At<'a>, &'a str),
+}
+
+impl At<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            At::Root => String::new(),
+            At::Item(above, index) => format!("{}/{index}", above.pointer()),
+            At::Field(above, name) => below(&above.pointer(), name),
+        }
+    }
+
+    fn refuse(&self, keyword: &str, message: String) -> Finding {
+        Finding { pointer: self.pointer(), keyword: keyword.to_owned(), message, suggestion: None }
+    }
+}
+
+fn visit(value: &Value, at: &At<'_>, depth: usize, found: &mut Vec<Finding>) {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            found
+                .push(at.refuse("characters", "has the character U+0000, which cannot be stored".to_owned()));
+        }
+        Value::Array(_) | Value::Object(_) if depth == DEPTH_LIMIT => {
+            found.push(at.refuse("depth", format!("is nested deeper than {DEPTH_LIMIT} levels")));
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                visit(item, &At::Item(at, index), depth + 1, found);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let at = At::Field(at, name);
+                if name.contains('\0') {
+                    let message = "its name has the character U+0000, which cannot be stored";
+                    found.push(at.refuse("characters", message.to_owned()));
+                }
+                visit(value, &at, depth + 1, found);
+            }
+        }
+        _ => {}
+    }
+}
