@@ -78,6 +78,11 @@ impl Expression {
         Ok(Expression { source: source.into(), compiled: Arc::new(compiled) })
     }
 
+    /// `self`: all attributes.
+    pub(crate) fn whole() -> Expression {
+        Expression { source: "self".into(), compiled: Arc::new(Compiled::Path(Vec::new())) }
+    }
+
     /// As the model file has it.
     #[must_use]
     pub fn source(&self) -> &str {
@@ -89,14 +94,6 @@ impl Expression {
         match &*self.compiled {
             Compiled::Path(fields) => Some(fields),
             Compiled::Program(_) => None,
-        }
-    }
-
-    /// The keys of the object it gives, where it is written as one: `{'a': …}`.
-    pub(crate) fn literal_keys(&self) -> Vec<&str> {
-        match &*self.compiled {
-            Compiled::Path(_) => Vec::new(),
-            Compiled::Program(program) => compile::literal_keys(program),
         }
     }
 

@@ -45,23 +45,30 @@ static LANGUAGE: LazyLock<Language> = LazyLock::new(|| {
 /// The JSON Schema of a model file, for editors.
 pub const SCHEMA: &str = include_str!("model.schema.json");
 
+/// Which parts of a file have the form they should.
+pub(crate) struct Form {
+    pub(crate) schema: bool,
+}
+
 /// Reports everything in `file` that the language does not have.
-pub(crate) fn check(file: &Node, report: &mut Report) {
+pub(crate) fn check(file: &Node, report: &mut Report) -> Form {
     for (key, place) in file.duplicates() {
         report.add(place, format!("`{key}` stands twice"));
     }
     let json = file.json();
+    let mut form = Form { schema: true };
     for error in LANGUAGE.validator.iter_errors(&json) {
         for finding in findings(&LANGUAGE.schema, &error) {
-            let place = file.place_at(&finding.pointer);
-            let (message, suggestion) = in_model_words(&finding);
-            report.suggest(place, message, suggestion);
+            form.schema &= finding.pointer != "/schema" && !finding.pointer.starts_with("/schema/");
+            let (message, suggestion) = in_model_words(&finding, &json);
+            report.suggest(file.place_at(&finding.pointer), message, suggestion);
         }
     }
+    form
 }
 
-/// The finding as said of a model file, where keys are keys and no one sent a field.
-fn in_model_words(finding: &Finding) -> (String, Option<String>) {
+/// The finding as said of a model file, where keys are keys and nobody sent a field.
+fn in_model_words(finding: &Finding, file: &Value) -> (String, Option<String>) {
     let (_, key) = finding.pointer.rsplit_once('/').unwrap_or_default();
     match finding.keyword.as_str() {
         "additionalProperties" if LATER.contains(&key) => {
@@ -69,7 +76,20 @@ fn in_model_words(finding: &Finding) -> (String, Option<String>) {
         }
         "additionalProperties" => (format!("unknown key `{key}`"), finding.suggestion.clone()),
         "required" => (format!("the key {}", finding.message), None),
+        "propertyNames" => (finding.message.clone(), corrected(key, &key.to_lowercase())),
+        "pattern" if finding.pointer == "/type" => {
+            let name = file["type"].as_str().unwrap_or_default();
+            (format!("`type`: {}", finding.message), corrected(name, &name.to_uppercase()))
+        }
         _ if key.is_empty() => (format!("a model file {}", finding.message), None),
         _ => (format!("`{key}`: {}", finding.message), finding.suggestion.clone()),
     }
+}
+
+/// A name in the case it should have and with `_` for what cannot stand in one, if that helps.
+fn corrected(name: &str, in_case: &str) -> Option<String> {
+    let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
+    let corrected: String = in_case.chars().map(allowed).collect();
+    let valid = corrected.len() <= 48 && corrected.starts_with(|first: char| first.is_ascii_alphabetic());
+    (valid && corrected != name).then_some(corrected)
 }

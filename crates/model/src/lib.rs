@@ -22,6 +22,7 @@ mod problem;
 mod schema;
 mod sequence;
 mod spelling;
+mod type_file;
 mod view;
 
 pub use expression::{Expression, ExpressionError, Scope};

@@ -1,10 +1,14 @@
-//! A model and its types.
+//! A model: the types of a folder of files.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use aqueduct_contract::TypeName;
 
+use crate::document::Place;
+use crate::problem::Report;
+use crate::type_file::{TypeFile, type_file};
 use crate::{Problem, Problems, Schema, Sequence, View};
 
 /// The types of a fleet, by name.
@@ -31,29 +35,50 @@ pub struct Type {
 }
 
 impl Model {
-    /// Reads every `.yaml` and `.yml` file in `dir`.
+    /// Reads every `.yaml` and `.yml` file in `dir`. Hidden files, `.md` files and folders are passed over; any other
+    /// file is a problem, since it may be a type that would be missed.
     pub fn load(dir: &Path) -> Result<Model, Problems> {
-        let _ = dir;
-        Model::parse(std::iter::empty::<(&str, &str)>())
+        let mut folder = Report::new(dir.display().to_string());
+        let files = files_of(dir, &mut folder);
+        if files.is_empty() && folder.is_empty() {
+            folder.add(Place::default(), "no model files here: they end in .yaml or .yml");
+        }
+        Model::from_files(files, folder.into_problems())
     }
 
-    /// The same from names and contents of files, for tests and for models that are not in a folder.
+    /// The same from names and contents of files, for models that are not in a folder.
     pub fn parse<N, T>(files: impl IntoIterator<Item = (N, T)>) -> Result<Model, Problems>
     where
-        N: AsRef<str>,
+        N: Into<String>,
         T: AsRef<[u8]>,
     {
-        let problems: Vec<Problem> = files
-            .into_iter()
-            .map(|(name, _)| Problem {
-                file: name.as_ref().to_owned(),
-                line: 0,
-                column: 0,
-                message: "cannot be read yet".to_owned(),
-                suggestion: None,
-            })
-            .collect();
-        if problems.is_empty() { Ok(Model { types: BTreeMap::new() }) } else { Err(Problems(problems)) }
+        Model::from_files(files, Vec::new())
+    }
+
+    fn from_files<N, T>(
+        files: impl IntoIterator<Item = (N, T)>,
+        mut problems: Vec<Problem>,
+    ) -> Result<Model, Problems>
+    where
+        N: Into<String>,
+        T: AsRef<[u8]>,
+    {
+        let mut read: Vec<(String, TypeFile)> = Vec::new();
+        for (name, bytes) in files {
+            let name = name.into();
+            let mut report = Report::new(name.clone());
+            let found = type_file(bytes.as_ref(), &mut report);
+            problems.extend(report.into_problems());
+            read.extend(found.map(|file| (name, file)));
+        }
+        problems.extend(collisions(&read));
+        problems.sort();
+        problems.dedup();
+        if problems.is_empty() {
+            Ok(Model { types: read.into_iter().map(|(_, file)| (file.of.name.clone(), file.of)).collect() })
+        } else {
+            Err(Problems(problems))
+        }
     }
 
     /// The type of that name.
@@ -72,4 +97,62 @@ impl Model {
     pub fn view(&self, name: &str) -> Option<(&Type, &View)> {
         self.types().find_map(|of| of.views.iter().find(|view| view.name == name).map(|view| (of, view)))
     }
+}
+
+/// Types and views that two files define.
+fn collisions(files: &[(String, TypeFile)]) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut types: BTreeMap<&TypeName, &str> = BTreeMap::new();
+    let mut views: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, file) in files {
+        let mut report = Report::new(name.clone());
+        if let Some(other) = types.insert(&file.of.name, name) {
+            report.add(file.name_place, format!("the type {} is defined in {other}, too", file.of.name));
+        }
+        for (view, place) in file.of.views.iter().zip(&file.view_places) {
+            if let Some(other) = views.insert(&view.name, name).filter(|other| other != name) {
+                report.add(*place, format!("the view `{}` is defined in {other}, too", view.name));
+            }
+        }
+        found.extend(report.into_problems());
+    }
+    found
+}
+
+/// Names and contents of the model files in `dir`, by name.
+fn files_of(dir: &Path, folder: &mut Report) -> Vec<(String, Vec<u8>)> {
+    let nowhere = Place::default();
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            folder.add(nowhere, format!("cannot read this folder of model files: {error}"));
+            return Vec::new();
+        }
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = match entry {
+            Ok(entry) => entry.path(),
+            Err(error) => {
+                folder.add(nowhere, error.to_string());
+                continue;
+            }
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // A ConfigMap is mounted as links into a hidden folder.
+        if name.starts_with('.') || path.is_dir() {
+            continue;
+        }
+        match path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).as_deref() {
+            Some("yaml" | "yml") => match fs::read(&path) {
+                Ok(bytes) => files.push((path.display().to_string(), bytes)),
+                Err(error) => folder.add(nowhere, format!("cannot read {name}: {error}")),
+            },
+            Some("md") => {}
+            _ => folder
+                .add(nowhere, format!("{name} is no model file: those end in .yaml or .yml, notes in .md")),
+        }
+    }
+    files.sort();
+    files
 }

@@ -4,6 +4,8 @@
 //! canonical JSON and is read back from it, expressions compiled again.
 
 mod column_type;
+mod fit;
+pub(crate) mod read;
 
 use aqueduct_contract::TypeName;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,9 @@ use serde_json::Value;
 pub use column_type::{ColumnType, ColumnTypeError};
 
 use crate::Expression;
+
+/// Characters of a name of a view: with `__g` and a number behind it, it still fits into a name of Postgres.
+const NAME_LIMIT: usize = 48;
 
 /// One read model, in Postgres, OpenSearch or both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

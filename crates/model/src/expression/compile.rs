@@ -107,15 +107,6 @@ pub(super) fn plain_path(expression: &IdedExpr) -> Option<Vec<String>> {
     }
 }
 
-pub(super) fn literal_keys(expression: &IdedExpr) -> Vec<&str> {
-    let Expr::Map(map) = &expression.expr else { return Vec::new() };
-    let keys = map.entries.iter().filter_map(|entry| match &entry.expr {
-        EntryExpr::MapEntry(entry) => text(&entry.key),
-        EntryExpr::StructField(_) => None,
-    });
-    keys.collect()
-}
-
 /// The text of a string literal.
 pub(super) fn text(expression: &IdedExpr) -> Option<&str> {
     match &expression.expr {

@@ -58,13 +58,13 @@ pub(super) fn to_json(value: &dyn Val) -> Result<Value, String> {
             .map(Value::Number)
             .ok_or_else(|| format!("{} is not a number of JSON", double.inner()));
     }
-    if let Some(text) = value.downcast_ref::<CelString>() {
+    if let Some(text) = value.downcast_ref::<CelString<'_>>() {
         return Ok(Value::from(text.inner()));
     }
-    if let Some(list) = value.downcast_ref::<CelList>() {
+    if let Some(list) = value.downcast_ref::<CelList<'_>>() {
         return list.inner().iter().map(|item| to_json(item.as_ref())).collect();
     }
-    if let Some(map) = value.downcast_ref::<CelMap>() {
+    if let Some(map) = value.downcast_ref::<CelMap<'_>>() {
         return object_to_json(map);
     }
     if let Some(time) = value.downcast_ref::<CelTimestamp>() {
@@ -74,7 +74,7 @@ pub(super) fn to_json(value: &dyn Val) -> Result<Value, String> {
             .map(|time| Value::from(format_time(time)))
             .ok_or_else(|| "the time is out of range".to_owned());
     }
-    if let Some(optional) = value.downcast_ref::<CelOptional>() {
+    if let Some(optional) = value.downcast_ref::<CelOptional<'_>>() {
         return optional.option().map_or(Ok(Value::Null), to_json);
     }
     if let Some(named) = value.downcast_ref::<CelType>() {

@@ -4,7 +4,6 @@
 use jsonschema::ValidatorMap;
 use serde_json::{Map, Value};
 
-use super::applied::applied;
 use super::defaults::fill;
 use super::finding::{Finding, below, findings};
 use crate::spelling::nearest;

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::finding::{Finding, below};
 
-/// Levels of objects and arrays in attributes. OpenSearch takes fields 20 levels deep by default, DynamoDB values 32.
-pub(crate) const DEPTH_LIMIT: usize = 20;
+/// Levels of objects and arrays in attributes. OpenSearch takes fields 20 levels deep by default, DynamoDB values 32;
+/// both have levels of ours around them.
+pub(crate) const DEPTH_LIMIT: usize = 16;
 
 /// Strings and field names with U+0000, which Postgres cannot store, and values that are nested too deeply: below
 /// those nothing is looked at.

@@ -47,20 +47,52 @@ pub enum ColumnTypeError {
     Digits(String),
 }
 
+/// The spellings that a model file can use.
+const NAMES: [&str; 10] = [
+    "text",
+    "bigint",
+    "integer",
+    "boolean",
+    "numeric(14,2)",
+    "double precision",
+    "timestamptz",
+    "date",
+    "uuid",
+    "jsonb",
+];
+
+/// What the same is called elsewhere.
+const ALIASES: [(&str, &str); 20] = [
+    ("string", "text"),
+    ("varchar", "text"),
+    ("char", "text"),
+    ("int", "integer"),
+    ("int4", "integer"),
+    ("smallint", "integer"),
+    ("int8", "bigint"),
+    ("long", "bigint"),
+    ("bool", "boolean"),
+    ("numeric", "numeric(14,2)"),
+    ("decimal", "numeric(14,2)"),
+    ("money", "numeric(14,2)"),
+    ("number", "numeric(14,2)"),
+    ("float", "double precision"),
+    ("real", "double precision"),
+    ("double", "double precision"),
+    ("timestamp", "timestamptz"),
+    ("datetime", "timestamptz"),
+    ("json", "jsonb"),
+    ("object", "jsonb"),
+];
+
 impl ColumnType {
-    /// The spellings that a model file can use.
-    pub const NAMES: [&str; 10] = [
-        "text",
-        "bigint",
-        "integer",
-        "boolean",
-        "numeric(14,2)",
-        "double precision",
-        "timestamptz",
-        "date",
-        "uuid",
-        "jsonb",
-    ];
+    /// The type that was probably meant.
+    pub(crate) fn suggestion(text: &str) -> Option<String> {
+        let lower = text.to_lowercase();
+        let name = lower.split('(').next().unwrap_or_default().trim();
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, name)| (*name).to_owned());
+        alias.or_else(|| crate::spelling::nearest(&lower, NAMES))
+    }
 }
 
 impl FromStr for ColumnType {
@@ -124,5 +156,44 @@ impl fmt::Display for ColumnType {
             ColumnType::Uuid => f.write_str("uuid"),
             ColumnType::Jsonb => f.write_str("jsonb"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIASES, ColumnType, NAMES};
+
+    #[test]
+    fn every_name_is_read_and_written_alike() {
+        for name in NAMES {
+            assert_eq!(name.parse::<ColumnType>().unwrap().to_string(), name);
+        }
+        assert_eq!("numeric( 5 )".parse(), Ok(ColumnType::Numeric { precision: 5, scale: 0 }));
+    }
+
+    #[test]
+    fn digits_that_postgres_would_not_take_are_refused() {
+        for bad in [
+            "numeric",
+            "numeric()",
+            "numeric(0,0)",
+            "numeric(1001,0)",
+            "numeric(5,6)",
+            "numeric(5,-1)",
+            "numeric(5,2",
+        ] {
+            assert!(bad.parse::<ColumnType>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_called_otherwise_elsewhere_is_suggested() {
+        for (alias, name) in ALIASES {
+            assert!(alias.parse::<ColumnType>().is_err());
+            assert_eq!(ColumnType::suggestion(alias).as_deref(), Some(name));
+        }
+        assert_eq!(ColumnType::suggestion("VARCHAR(20)").as_deref(), Some("text"));
+        assert_eq!(ColumnType::suggestion("jsnob").as_deref(), Some("jsonb"));
+        assert_eq!(ColumnType::suggestion("hstore"), None);
     }
 }

@@ -1,0 +1,73 @@
+//! One model file: a type.
+
+use aqueduct_contract::{EVENT_PARTITIONS, TypeName};
+
+use crate::document::{Node, Place, parse};
+use crate::problem::Report;
+use crate::view::read::{default_view, read};
+use crate::{Schema, Sequence, Type, language};
+
+/// A type with the places that other files' mistakes may name.
+pub(crate) struct TypeFile {
+    pub(crate) of: Type,
+    pub(crate) name_place: Place,
+    /// As many as the type has views.
+    pub(crate) view_places: Vec<Place>,
+}
+
+/// Reads a file. `None` when something is wrong with it, which `report` then has.
+pub(crate) fn type_file(bytes: &[u8], report: &mut Report) -> Option<TypeFile> {
+    let file = match parse(bytes) {
+        Ok(file) => file,
+        Err((place, message)) => {
+            report.add(place, message);
+            return None;
+        }
+    };
+    let form = language::check(&file, report);
+    // What the language finds in a schema is not said twice, the second time in the words of a compiler.
+    let schema = file.get("schema").filter(|_| form.schema).and_then(|node| schema(node, report));
+    let sequence = file.get("id").and_then(|id| Sequence::read(id.get("sequence")?, report));
+    let name_node = file.get("type")?;
+    // An invalid name was reported by the language; what it names can still be looked at.
+    let name = name_node.text().and_then(|text| text.parse().ok()).or_else(|| "UNNAMED".parse().ok())?;
+    let (views, view_places) = views(&file, &name, name_node.place, schema.as_ref(), report);
+    let whole = |key: &str| file.get(key).and_then(Node::whole);
+    let of = Type {
+        name,
+        schema: schema?,
+        sequence,
+        views,
+        schema_version: whole("schemaVersion").and_then(|number| number.try_into().ok()).unwrap_or(1),
+        partitions: whole("partitions").and_then(|number| number.try_into().ok()).unwrap_or(EVENT_PARTITIONS),
+    };
+    report.is_empty().then_some(TypeFile { of, name_place: name_node.place, view_places })
+}
+
+fn schema(node: &Node, report: &mut Report) -> Option<Schema> {
+    match Schema::compile(node.json()) {
+        Ok(schema) => Some(schema),
+        Err(findings) => {
+            for finding in findings {
+                report.suggest(node.place_at(&finding.pointer), finding.message, finding.suggestion);
+            }
+            None
+        }
+    }
+}
+
+fn views(
+    file: &Node,
+    name: &TypeName,
+    name_place: Place,
+    schema: Option<&Schema>,
+    report: &mut Report,
+) -> (Vec<crate::View>, Vec<Place>) {
+    match file.get("views") {
+        Some(views) => {
+            let places = views.entries().iter().map(|entry| entry.place).collect();
+            (read(views, name, schema, report), places)
+        }
+        None => (vec![default_view(name, name_place, report)], vec![name_place]),
+    }
+}

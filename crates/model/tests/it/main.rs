@@ -1,0 +1,5 @@
+//! What a model author meets: the example, the messages, the reference, hostile files.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod shop;
