@@ -1,3 +1,5 @@
 //! What the `aqueduct` command is made of; tests use its local servers.
 
+pub mod drive;
 pub mod local;
+pub mod verify;

@@ -1,0 +1,128 @@
+//! What verify finds.
+
+use aqueduct_contract::{ItemKey, Version};
+use serde::Serialize;
+
+/// One item that a read model does not hold as the event store says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The read model: `data`, `postgres orders.g1`, `opensearch orders.g1`.
+    pub read_model: String,
+    /// The item's tenant.
+    pub tenant: String,
+    /// Its type; empty when only the read model knows the item and does not say.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Its id.
+    pub id: String,
+    /// What is wrong.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// How an entry differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "difference", rename_all = "camelCase")]
+pub enum Kind {
+    /// The event store has the item, the read model does not.
+    Missing {
+        /// Its latest version.
+        expected: Version,
+    },
+    /// The read model has an item that was never written.
+    Extra,
+    /// The read model stands at another version.
+    Version {
+        /// The latest in the event store.
+        expected: Version,
+        /// The one in the read model.
+        found: i64,
+    },
+    /// The version is right, the content is not.
+    Value {
+        /// Columns, fields or attributes that differ.
+        fields: Vec<String>,
+    },
+    /// The latest version cannot be mapped, so that it is a dead letter and an older one may stand.
+    NotMappable {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Difference {
+    /// A difference of a known item.
+    pub(super) fn of(read_model: &str, key: &ItemKey, kind: Kind) -> Difference {
+        Difference {
+            read_model: read_model.to_owned(),
+            tenant: key.tenant().to_string(),
+            type_name: key.type_name().to_string(),
+            id: key.id().to_string(),
+            kind,
+        }
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Difference { read_model, tenant, type_name, id, kind } = self;
+        write!(f, "{read_model}: {tenant} {type_name} {id}: ")?;
+        match kind {
+            Kind::Missing { expected } => write!(f, "missing, should be version {expected}"),
+            Kind::Extra => f.write_str("was never written"),
+            Kind::Version { expected, found } => write!(f, "version {found}, should be {expected}"),
+            Kind::Value { fields } => write!(f, "differs in {}", fields.join(", ")),
+            Kind::NotMappable { reason } => write!(f, "a dead letter: {reason}"),
+        }
+    }
+}
+
+/// Names of the top-level fields in which two JSON objects differ; the numbers 5 and 5.0 are the same.
+pub(super) fn differing_fields(expected: &serde_json::Value, found: &serde_json::Value) -> Vec<String> {
+    let (Some(expected), Some(found)) = (expected.as_object(), found.as_object()) else {
+        return if same(expected, found) { vec![] } else { vec!["(whole)".to_owned()] };
+    };
+    let mut names: Vec<&String> =
+        expected.keys().chain(found.keys().filter(|name| !expected.contains_key(*name))).collect();
+    names.sort();
+    let null = serde_json::Value::Null;
+    let differs = |name: &&String| {
+        expected.contains_key(*name) != found.contains_key(*name)
+            || !same(expected.get(*name).unwrap_or(&null), found.get(*name).unwrap_or(&null))
+    };
+    names.into_iter().filter(differs).cloned().collect()
+}
+
+fn same(one: &serde_json::Value, other: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Number, Object};
+    match (one, other) {
+        (Number(one), Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Array(one), Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Object(one), Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(name, value)| other.get(name).is_some_and(|found| same(value, found)))
+        }
+        _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_that_differ_are_named_and_spellings_of_a_number_are_not() {
+        let expected = json!({ "a": 1, "b": { "c": [1.0, "x"] }, "d": null });
+        assert!(
+            differing_fields(&expected, &json!({ "b": { "c": [1, "x"] }, "d": null, "a": 1.0 })).is_empty()
+        );
+        assert_eq!(
+            differing_fields(&expected, &json!({ "a": 2, "b": { "c": [1, "y"] }, "e": 1 })),
+            ["a", "b", "d", "e"]
+        );
+    }
+}

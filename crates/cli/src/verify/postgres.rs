@@ -1,0 +1,169 @@
+//! A generation's table in Postgres against the event store.
+//!
+//! Expected rows go to Postgres as text and are cast there exactly as sync-rds casts them; Postgres compares. So `1.5`
+//! in a `numeric(14,2)` equals the `1.50` that stands, and only keys and verdicts travel back.
+
+use aqueduct_contract::{Item, ItemKey};
+use aqueduct_model::PostgresView;
+use aqueduct_views::Generation;
+use aqueduct_views::postgres::quote::{QuoteError, identifier};
+use aqueduct_views::postgres::{Row, ddl, row};
+use futures::stream::{self, Stream};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+
+use super::difference::{Difference, Kind};
+
+/// One generation of a view in Postgres.
+pub(super) struct Table {
+    pool: PgPool,
+    generation: Generation,
+    view: PostgresView,
+    /// `postgres orders.g1`.
+    pub(super) name: String,
+    compare: String,
+    page: String,
+}
+
+impl Table {
+    pub(super) fn new(pool: PgPool, generation: Generation) -> Result<Table, QuoteError> {
+        let view = generation.definition.postgres.clone().unwrap_or(PostgresView { columns: vec![] });
+        let table = identifier(&ddl::table_name(&generation))?;
+        let name = format!("postgres {}", generation.sink());
+        let compare = comparison(&table, &view)?;
+        let page = format!(
+            "SELECT tenant, id FROM {table} WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3"
+        );
+        Ok(Table { pool, generation, view, name, compare, page })
+    }
+
+    pub(super) fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<Difference>> {
+        let mut differences = Vec::new();
+        let mut expected: Vec<(&Item, Row)> = Vec::with_capacity(items.len());
+        for item in items {
+            match row(&self.view, item) {
+                Ok(row) => expected.push((item, row)),
+                Err(error) => differences.push(self.not_mappable(item, error.to_string())),
+            }
+        }
+        // A row that Postgres cannot cast fails the statement it is in: halve until it stands alone.
+        let mut waiting = vec![expected.as_slice()];
+        while let Some(part) = waiting.pop() {
+            match self.compare_rows(part).await {
+                Ok(found) => differences.extend(found),
+                Err(sqlx::Error::Database(error)) if is_of_the_data(error.as_ref()) => match part {
+                    [(item, _)] => differences.push(self.not_mappable(item, error.to_string())),
+                    _ => {
+                        let (left, right) = part.split_at(part.len() / 2);
+                        waiting.extend([left, right]);
+                    }
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(differences)
+    }
+
+    async fn compare_rows(&self, expected: &[(&Item, Row)]) -> Result<Vec<Difference>, sqlx::Error> {
+        if expected.is_empty() {
+            return Ok(vec![]);
+        }
+        let rows = || expected.iter().map(|(_, row)| row);
+        let mut query = sqlx::query(AssertSqlSafe(self.compare.as_str()))
+            .bind(rows().map(|row| row.tenant.as_str()).collect::<Vec<_>>())
+            .bind(rows().map(|row| row.id.as_str()).collect::<Vec<_>>())
+            .bind(rows().map(|row| row.item_version).collect::<Vec<_>>())
+            .bind(rows().map(|row| row.deleted).collect::<Vec<_>>())
+            .bind(rows().map(|row| row.created_at.as_str()).collect::<Vec<_>>())
+            .bind(rows().map(|row| row.updated_at.as_str()).collect::<Vec<_>>());
+        for column in 0..self.view.columns.len() {
+            query =
+                query.bind(rows().map(|row| row.values.get(column).cloned().flatten()).collect::<Vec<_>>());
+        }
+        let mut differences = Vec::new();
+        for found in query.fetch_all(&self.pool).await? {
+            let place: i64 = found.try_get("place")?;
+            let Some((item, _)) = usize::try_from(place - 1).ok().and_then(|place| expected.get(place))
+            else {
+                continue;
+            };
+            let kind = match found.try_get::<Option<i64>, _>("item_version")? {
+                None => Kind::Missing { expected: item.version },
+                Some(version) if version != item.version.as_i64() => {
+                    Kind::Version { expected: item.version, found: version }
+                }
+                Some(_) => Kind::Value { fields: found.try_get("fields")? },
+            };
+            differences.push(Difference::of(&self.name, &item.key, kind));
+        }
+        Ok(differences)
+    }
+
+    fn not_mappable(&self, item: &Item, reason: String) -> Difference {
+        Difference::of(&self.name, &item.key, Kind::NotMappable { reason })
+    }
+
+    /// The keys that the table holds, in batches, by the order of its primary key.
+    pub(super) fn keys(&self) -> impl Stream<Item = anyhow::Result<Vec<ItemKey>>> + '_ {
+        let start = Some((String::new(), String::new()));
+        stream::try_unfold(start, move |position| async move {
+            let Some((tenant, id)) = position else { return Ok(None) };
+            let query = sqlx::query_as::<_, (String, String)>(AssertSqlSafe(self.page.as_str()));
+            let limit = i64::try_from(super::BATCH).unwrap_or(i64::MAX);
+            let page = query.bind(tenant).bind(id).bind(limit).fetch_all(&self.pool).await?;
+            let keys = page.iter().map(|(tenant, id)| {
+                let type_name = self.generation.definition.type_name.clone();
+                Ok(ItemKey::new(tenant.parse()?, type_name, id.parse()?)?)
+            });
+            let keys = keys.collect::<anyhow::Result<Vec<_>>>()?;
+            Ok((!page.is_empty()).then(|| (keys, page.last().cloned())))
+        })
+    }
+}
+
+/// Errors of classes 22 (data exception) and 23 (integrity constraint).
+fn is_of_the_data(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// One row for each expected row that the table does not hold: its place, the version found, and the columns that
+/// differ. Parameters as in [`Table::compare_rows`].
+fn comparison(table: &str, view: &PostgresView) -> Result<String, QuoteError> {
+    let own = ["text", "text", "bigint", "boolean", "text", "text"].map(str::to_owned);
+    let parameters = own.into_iter().chain(view.columns.iter().map(|_| "text".to_owned()));
+    let arrays: Vec<String> = parameters.enumerate().map(|(n, of)| format!("${}::{of}[]", n + 1)).collect();
+    let aliases: Vec<String> = (0..view.columns.len()).map(|n| format!("c{n}")).collect();
+    let mut compared = vec![
+        ("deleted".to_owned(), "e.deleted".to_owned()),
+        ("created_at".to_owned(), "e.created_at::timestamptz".to_owned()),
+        ("updated_at".to_owned(), "e.updated_at::timestamptz".to_owned()),
+    ];
+    for (column, alias) in view.columns.iter().zip(&aliases) {
+        compared.push((column.name.clone(), format!("e.{alias}::{}", column.column_type)));
+    }
+    let differing = compared
+        .iter()
+        .map(|(column, expected)| {
+            let quoted = identifier(column)?;
+            let name = aqueduct_views::postgres::quote::literal(column)?;
+            Ok(format!("CASE WHEN t.{quoted} IS DISTINCT FROM {expected} THEN {name} END"))
+        })
+        .collect::<Result<Vec<_>, QuoteError>>()?;
+    let names: String = aliases.iter().map(|alias| format!(", {alias}")).collect();
+    Ok(format!(
+        "SELECT place, item_version, fields FROM (
+           SELECT e.place, t.item_version, e.item_version AS expected,
+                  array_remove(ARRAY[{}]::text[], NULL) AS fields
+           FROM unnest({}) WITH ORDINALITY
+                AS e(tenant, id, item_version, deleted, created_at, updated_at{names}, place)
+           LEFT JOIN {table} t ON t.tenant = e.tenant AND t.id = e.id
+         ) compared
+         WHERE item_version IS DISTINCT FROM expected OR cardinality(fields) > 0
+         ORDER BY place",
+        differing.join(", "),
+        arrays.join(", "),
+    ))
+}
