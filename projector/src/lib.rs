@@ -1,1 +1,14 @@
-//! The worker that keeps the DynamoDB read table
+//! The worker that keeps the DynamoDB read table.
+//!
+//! ```text
+//! aqueduct.<type>.events ──▶ engine (lanes, batches) ──▶ sink ──▶ DataTable::put_if_newer ──▶ table `data`
+//!                                                         │
+//!                                                         └─ classify: what an error asks for
+//! ```
+
+pub mod classify;
+mod group;
+mod sink;
+
+pub use group::data_group;
+pub use sink::DataSink;

@@ -86,6 +86,14 @@ impl DataTable {
         }
     }
 
+    /// Whether the table can be read at all, for readiness.
+    pub async fn probe(&self) -> Result<()> {
+        // No item is there: no key of an item looks like this.
+        let get = self.client.get_item().table_name(&self.table).key("pk", text("#")).key("sk", text("#"));
+        get.send().await.map_err(Error::of)?;
+        Ok(())
+    }
+
     /// One item, deleted or not, read consistently.
     pub async fn get(&self, key: &ItemKey) -> Result<Option<Item>> {
         let get = self

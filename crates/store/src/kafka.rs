@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
 /// Where Kafka is: the `[kafka]` section.
@@ -31,5 +32,19 @@ impl Settings {
         for (name, value) in &self.properties {
             config.set(name, value);
         }
+    }
+
+    /// The properties that librdkafka does not know or take, by name, and what it says about them. Their values are left
+    /// out: they may be secrets.
+    #[must_use]
+    pub fn refused_properties(&self) -> Vec<(String, String)> {
+        let refusal = |(name, value): (&String, &String)| {
+            let message = match ClientConfig::new().set(name, value).create_native_config().err()? {
+                KafkaError::ClientConfig(_, message, ..) => message,
+                error => error.to_string(),
+            };
+            Some((name.clone(), message))
+        };
+        self.properties.iter().filter_map(refusal).collect()
     }
 }

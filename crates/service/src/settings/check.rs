@@ -7,11 +7,11 @@ use super::Settings;
 const PREFIX: &str = "must be 1 to 40 lower-case letters, digits and '-', and begin with a letter or a digit";
 
 /// Keys and what is wrong with their values.
-pub(super) fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
+pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     let mut problems = Vec::new();
-    let mut must = |holds: bool, key, message: &str| {
+    let mut must = |holds: bool, key: &str, message: &str| {
         if !holds {
-            problems.push((key, message.to_owned()));
+            problems.push((key.to_owned(), message.to_owned()));
         }
     };
     let above_zero = "must be more than 0";
@@ -81,15 +81,22 @@ pub(super) fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
     must(settings.api.body_limit.as_u64() > 0, "api.body_limit", above_zero);
     must(!settings.shutdown.deadline.is_zero(), "shutdown.deadline", above_zero);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.level) {
-        problems.push(("log.level", format!("must be a level or filter directives: {error}")));
+        problems.push(("log.level".to_owned(), format!("must be a level or filter directives: {error}")));
+    }
+    for (property, message) in settings.kafka.refused_properties() {
+        problems.push((format!("kafka.properties.{property}"), message));
     }
     problems
 }
 
 /// The same for what a process of the fleet needs on its own machine. Tools that only talk to servers do without.
-pub(super) fn problems_here(settings: &Settings) -> Vec<(&'static str, String)> {
+pub(super) fn problems_here(settings: &Settings) -> Vec<(String, String)> {
     let dir = &settings.model.dir;
-    if dir.is_dir() { Vec::new() } else { vec![("model.dir", format!("{} is not a folder", dir.display()))] }
+    if dir.is_dir() {
+        Vec::new()
+    } else {
+        vec![("model.dir".to_owned(), format!("{} is not a folder", dir.display()))]
+    }
 }
 
 /// What topics, tables, indexes and consumer groups can all begin with.

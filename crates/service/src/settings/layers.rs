@@ -89,14 +89,11 @@ impl Layers {
         self.checked(|settings| [check::problems(settings), check::problems_here(settings)].concat())
     }
 
-    fn checked(
-        &self,
-        check: impl Fn(&Settings) -> Vec<(&'static str, String)>,
-    ) -> Result<Settings, Problems> {
+    fn checked(&self, check: impl Fn(&Settings) -> Vec<(String, String)>) -> Result<Settings, Problems> {
         let settings = typed(&self.given).map_err(|message| fault(&message))?;
-        let problem = |(key, message): (&str, String)| {
-            let origin = self.origin(key).to_owned();
-            Problem { key: key.to_owned(), origin, message }
+        let problem = |(key, message): (String, String)| {
+            let origin = self.origin(&key).to_owned();
+            Problem { key, origin, message }
         };
         Problems::unless_empty(check(&settings).into_iter().map(problem).collect())?;
         Ok(settings)

@@ -153,3 +153,11 @@ fn a_problem_with_a_secret_does_not_show_it() {
         [("postgres.url".to_owned(), "must begin with postgres://".to_owned())]
     );
 }
+
+#[test]
+fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
+    let layers = read("", &[("AQUEDUCT__KAFKA__PROPERTIES__SASL_PASSWROD", "s3cret")]).unwrap();
+    let found = problems(layers.settings());
+    assert_eq!(found[0].0, "kafka.properties.sasl.passwrod");
+    assert!(!found[0].1.contains("s3cret"), "{found:?}");
+}
