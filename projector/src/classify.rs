@@ -76,11 +76,11 @@ mod tests {
 
     #[test]
     fn an_item_that_the_server_finds_invalid_is_tried_a_few_times() {
+        use aws_sdk_dynamodb::config::http::HttpResponse;
         use aws_sdk_dynamodb::error::ErrorMetadata;
-        use aws_smithy_runtime_api::http::{Response, StatusCode};
 
         let invalid = ErrorMetadata::builder().code("ValidationException").message("no such number").build();
-        let response = Response::new(StatusCode::try_from(400).unwrap(), "".into());
+        let response = HttpResponse::new(400_u16.try_into().unwrap(), "".into());
         let refused = SdkError::service_error(PutItemError::generic(invalid), response);
         let Ok(Outcome::Retry(reason)) = classify(Error::Refused(Box::new(refused))) else {
             panic!("not retried")
