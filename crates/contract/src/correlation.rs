@@ -1,5 +1,7 @@
 //! What ties a write to everything it causes.
 
+use uuid::Uuid;
+
 use crate::text::checked_text;
 
 fn check_correlation_id(text: &str) -> Result<(), &'static str> {
@@ -30,6 +32,12 @@ checked_text! {
     /// Follows a request through events, headers, logs, dead letters and caused commands: 1 to 128 visible ASCII
     /// characters.
     CorrelationId, &'static str, check_correlation_id
+}
+
+impl From<Uuid> for CorrelationId {
+    fn from(uuid: Uuid) -> CorrelationId {
+        CorrelationId(uuid.to_string())
+    }
 }
 
 checked_text! {
