@@ -34,7 +34,8 @@ impl Sweeper {
         // Each process begins elsewhere and paces a little differently, so that two do not sweep in step.
         let first = rand::rng().random_range(0..SHARDS);
         for shard in (0..SHARDS).cycle().skip(first.into()) {
-            sleep(self.interval.mul_f64(rand::rng().random_range(0.5..1.5))).await;
+            let pace = rand::rng().random_range(0.5..1.5);
+            sleep(self.interval.mul_f64(pace)).await;
             match self.sweep(shard, &found).await {
                 Ok(Some(age)) => oldest[usize::from(shard)] = age,
                 Ok(None) => return,
