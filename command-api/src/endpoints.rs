@@ -1,0 +1,12 @@
+//! One route a file: its request, its handler, its part of the OpenAPI document.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod docs;
+pub(crate) mod get;
+pub(crate) mod history;
+pub(crate) mod list;
+pub(crate) mod openapi;
+pub(crate) mod patch;
+pub(crate) mod problems;
+pub(crate) mod update;

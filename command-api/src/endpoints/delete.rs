@@ -1,0 +1,71 @@
+//! `DELETE /v1/{tenant}/{type}/{id}`: marks an item deleted. Its versions stay, and this is one of them.
+
+use std::sync::Arc;
+
+use aqueduct_commands::Command;
+use aqueduct_contract::Version;
+use aqueduct_model::Type;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::openapi::{self, Operation};
+use crate::problem::{Code, Result};
+use crate::request::body::OptionalBody;
+use crate::request::context::Context;
+use crate::request::path::ItemPath;
+use crate::request::precondition::Precondition;
+use crate::{Api, answer};
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Delete {
+    #[serde(default)]
+    version: Option<Version>,
+}
+
+pub(crate) async fn handle(
+    State(api): State<Arc<Api>>,
+    ItemPath(key): ItemPath,
+    Context(origin): Context,
+    headers: HeaderMap,
+    OptionalBody(body): OptionalBody<Delete>,
+) -> Result<Response> {
+    let of = api.type_named(key.type_name())?;
+    let precondition = Precondition::of(&headers, body.version)?;
+    let event = api.write(of, &key, &Command::Delete, &precondition, &origin).await?;
+    Ok(answer::ok(&event.item))
+}
+
+pub(crate) fn operation(of: &Type) -> Value {
+    let body = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": { "version": openapi::expected_version() },
+    });
+    Operation {
+        name: "delete",
+        summary: "Delete an item",
+        description: "A version like any other, with the last attributes: its history stays, and a create makes the \
+                      next version. The body may be left out.",
+        parameters: &["tenant", "id", "ifMatch"],
+        body: Some((&["application/json"], body)),
+        success: ("200", openapi::item_response(of)),
+        problems: &[
+            Code::JsonInvalid,
+            Code::BodyInvalid,
+            Code::BodyIncomplete,
+            Code::VersionTwice,
+            Code::ItemNotFound,
+            Code::VersionConflict,
+            Code::WriteContended,
+            Code::PreconditionFailed,
+            Code::BodyTooLarge,
+            Code::EventTooLarge,
+            Code::MediaTypeUnsupported,
+        ],
+    }
+    .to_json(of)
+}

@@ -1,0 +1,8 @@
+//! What a request says, read strictly: every part that is not understood is refused by name, none is passed over.
+
+pub(crate) mod body;
+pub(crate) mod context;
+pub(crate) mod json;
+pub(crate) mod path;
+pub(crate) mod precondition;
+pub(crate) mod query;

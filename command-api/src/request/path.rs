@@ -1,0 +1,56 @@
+//! Tenant, type and id from the path.
+
+use aqueduct_contract::{ItemId, ItemKey, NameError, Tenant, TypeName};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+
+use crate::problem::{Code, Problem, Result};
+
+/// `/v1/{tenant}/{type}`.
+#[derive(Clone, Debug)]
+pub(crate) struct TypePath {
+    pub(crate) tenant: Tenant,
+    pub(crate) type_name: TypeName,
+}
+
+/// `/v1/{tenant}/{type}/{id}` and what is below it.
+#[derive(Clone, Debug)]
+pub(crate) struct ItemPath(pub(crate) ItemKey);
+
+impl<S: Send + Sync> FromRequestParts<S> for TypePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<TypePath> {
+        let Path((tenant, type_name)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| not_text(&error))?;
+        Ok(TypePath {
+            tenant: tenant.parse().map_err(refuse)?,
+            type_name: type_name.parse().map_err(refuse)?,
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ItemPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ItemPath> {
+        let Path((tenant, type_name, id)) =
+            Path::<(String, String, String)>::from_request_parts(parts, state)
+                .await
+                .map_err(|error| not_text(&error))?;
+        let id: ItemId = id.parse().map_err(refuse)?;
+        let key = ItemKey::new(tenant.parse().map_err(refuse)?, type_name.parse().map_err(refuse)?, id);
+        key.map(ItemPath).map_err(refuse)
+    }
+}
+
+/// A name that no key can hold.
+pub(crate) fn refuse(error: NameError) -> Problem {
+    Problem::new(Code::PathInvalid, error.to_string())
+}
+
+fn not_text(error: &PathRejection) -> Problem {
+    Problem::new(Code::PathInvalid, error.body_text())
+}
