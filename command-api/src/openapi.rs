@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoints::{create, delete, get, history, list, patch, update};
 
-pub(crate) use components::{attributes_of, item_of, version_of};
+pub(crate) use components::{attributes_of, item_of, reference, version_of};
 pub(crate) use operation::{Operation, change, expected_version, item_response, page};
 
 /// The document for `model`.
@@ -51,3 +51,6 @@ fn paths_of(of: &Type) -> [(String, Value); 3] {
         (format!("{all}/{{id}}/history"), json!({ "get": history::operation(of) })),
     ]
 }
+
+#[cfg(test)]
+mod tests;

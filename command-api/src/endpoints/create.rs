@@ -59,13 +59,15 @@ pub(crate) fn operation(of: &Type) -> Value {
             "attributes": openapi::attributes_of(of),
         },
     });
+    let mut created = openapi::item_response(of);
+    created["headers"]["Location"] = openapi::reference("headers", "Location");
     Operation {
         name: "create",
         summary: "Create an item",
         description: "An item that exists is not changed. Creating one that was deleted makes its next version.",
         parameters: &["tenant"],
         body: Some((&["application/json"], body)),
-        success: ("201", openapi::item_response(of)),
+        success: ("201", created),
         problems: &[
             Code::JsonInvalid,
             Code::BodyInvalid,

@@ -35,3 +35,33 @@ fn file(name: &str) -> Result<Response> {
         Err(error) => Err(Problem::internal(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::{asset, file, index};
+
+    async fn text(response: axum::response::Response) -> String {
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_page_loads_nothing_from_elsewhere() {
+        let page = text(index().await.unwrap()).await;
+        let links: Vec<&str> = page
+            .split(['"', '\''])
+            .filter(|part| [".js", ".css", ".png"].iter().any(|ending| part.ends_with(ending)))
+            .collect();
+        assert!(links.len() >= 4, "{page}");
+        for link in links {
+            assert!(!link.contains("//"), "{link}");
+            file(link.trim_start_matches("./")).unwrap_or_else(|_| panic!("{link} is not embedded"));
+        }
+        let script =
+            text(asset(axum::extract::Path("swagger-initializer.js".to_owned())).await.unwrap()).await;
+        assert!(script.contains("\"/openapi.json\""), "{script}");
+        assert!(script.contains("\"validatorUrl\": \"none\""), "{script}");
+    }
+}

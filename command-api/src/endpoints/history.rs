@@ -49,7 +49,7 @@ pub(crate) fn operation(of: &Type) -> Value {
                       next; null ends it.",
         parameters: &["tenant", "id", "after", "limit"],
         body: None,
-        success: ("200", openapi::page("A page of versions", "versions", openapi::version_of(of), "nextAfter")),
+        success: ("200", openapi::page("A page of versions", ("versions", openapi::version_of(of)), ("nextAfter", "integer"))),
         problems: &[Code::QueryInvalid, Code::ItemNotFound],
     }
     .to_json(of)

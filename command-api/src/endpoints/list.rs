@@ -58,7 +58,7 @@ pub(crate) fn operation(of: &Type) -> Value {
                       fewer than `limit` before the end.",
         parameters: &["tenant", "limit", "startFromSk"],
         body: None,
-        success: ("200", openapi::page("A page of items", "items", openapi::item_of(of), "nextStartFromSk")),
+        success: ("200", openapi::page("A page of items", ("items", openapi::item_of(of)), ("nextStartFromSk", "string"))),
         problems: &[Code::QueryInvalid, Code::CursorInvalid],
     }
     .to_json(of)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::request::query::Limit;
 
 /// `{"$ref": …}` to a component.
-pub(super) fn reference(kind: &str, name: &str) -> Value {
+pub(crate) fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }
 

@@ -32,11 +32,11 @@ impl Operation<'_> {
     pub(crate) fn to_json(&self, of: &Type) -> Value {
         let parameters = self.parameters.iter().chain(&["correlationId", "traceparent"]);
         let parameters: Vec<Value> = parameters.map(|name| reference("parameters", name)).collect();
-        let mut responses = problem_responses(self.problems);
-        responses.insert(self.success.0.to_owned(), self.success.1.clone());
+        let mut responses = Map::from_iter([(self.success.0.to_owned(), self.success.1.clone())]);
         if self.parameters.contains(&"ifNoneMatch") {
             responses.insert("304".to_owned(), json!({ "description": "The client has this version" }));
         }
+        responses.extend(problem_responses(self.problems));
         let mut operation = json!({
             "operationId": format!("{}-{}", self.name, of.name),
             "tags": [of.name],
@@ -55,7 +55,7 @@ impl Operation<'_> {
     }
 }
 
-fn problem_responses(codes: &[Code]) -> Map<String, Value> {
+fn problem_responses(codes: &[Code]) -> impl Iterator<Item = (String, Value)> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in ALWAYS.iter().chain(codes) {
         by_status.entry(code.status().as_u16()).or_default().push(*code);
@@ -72,7 +72,7 @@ fn problem_responses(codes: &[Code]) -> Map<String, Value> {
             "content": { problem::MEDIA_TYPE: { "schema": schema } },
         })
     };
-    by_status.into_iter().map(|(status, codes)| (status.to_string(), response(codes))).collect()
+    by_status.into_iter().map(move |(status, codes)| (status.to_string(), response(codes)))
 }
 
 /// The body of a change: `attributes`, and the version expected.
@@ -99,7 +99,6 @@ pub(crate) fn item_response(of: &Type) -> Value {
         "description": "The item",
         "headers": {
             "ETag": reference("headers", "ETag"),
-            "Location": reference("headers", "Location"),
             "X-Correlation-Id": reference("headers", "CorrelationId"),
         },
         "content": { "application/json": { "schema": item_of(of) } },
@@ -107,7 +106,11 @@ pub(crate) fn item_response(of: &Type) -> Value {
 }
 
 /// The answer with a page of entries and where the next one begins.
-pub(crate) fn page(description: &str, entries: &str, entry: Value, next: &str) -> Value {
+pub(crate) fn page(
+    description: &str,
+    (entries, entry): (&str, Value),
+    (next, cursor): (&str, &str),
+) -> Value {
     json!({
         "description": description,
         "headers": { "X-Correlation-Id": reference("headers", "CorrelationId") },
@@ -116,7 +119,7 @@ pub(crate) fn page(description: &str, entries: &str, entry: Value, next: &str) -
             "required": [entries, next],
             "properties": {
                 entries: { "type": "array", "items": entry },
-                next: { "type": ["string", "integer", "null"] },
+                next: { "type": [cursor, "null"] },
             },
         } } },
     })
