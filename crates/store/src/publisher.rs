@@ -15,6 +15,8 @@ mod metrics;
 mod producer;
 mod protocol;
 mod publication;
+#[cfg(test)]
+mod search;
 mod settings;
 mod sweeper;
 

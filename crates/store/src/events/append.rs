@@ -20,9 +20,9 @@ pub enum Appended {
     },
 }
 
-/// Says whether the writer of `own` won a version whose Put was refused because `found` stands there. A Put whose answer
-/// was lost is sent again, and then fails on the row it made itself: that is a success.
-fn judge<Id: PartialEq>(own: &Id, found: &Id) -> bool {
+/// Whether a Put that was refused, because the event `found` stands there, went through all the same: a Put whose answer
+/// was lost is sent again, and then refused because of the row that it made itself.
+pub(crate) fn is_own<Id: PartialEq>(own: &Id, found: &Id) -> bool {
     own == found
 }
 
@@ -57,7 +57,7 @@ impl EventStore {
     }
 
     async fn settle(&self, event: &Event, found: EventId) -> Result<Appended> {
-        if judge(&event.id, &found) {
+        if is_own(&event.id, &found) {
             return Ok(Appended::Stored);
         }
         let latest = self.latest(&event.item.key).await?;

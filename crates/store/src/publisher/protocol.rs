@@ -66,6 +66,12 @@ impl Next {
     pub(super) fn take_over(target: Version) -> Next {
         Next::Look(Look(At { version: target, target }))
     }
+
+    /// The protocol without "earlier versions first", for the search to find out why it is there.
+    #[cfg(test)]
+    pub(super) fn without_earlier_first(target: Version) -> Next {
+        Next::Produce(Produce(At { version: target, target }))
+    }
 }
 
 impl Look {
