@@ -24,6 +24,8 @@ mod compile;
 mod convert;
 mod cost;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -76,20 +76,25 @@ fn in_model_words(finding: &Finding, file: &Value) -> (String, Option<String>) {
         }
         "additionalProperties" => (format!("unknown key `{key}`"), finding.suggestion.clone()),
         "required" => (format!("the key {}", finding.message), None),
-        "propertyNames" => (finding.message.clone(), corrected(key, &key.to_lowercase())),
+        "propertyNames" => (finding.message.clone(), corrected(key, str::to_lowercase)),
         "pattern" if finding.pointer == "/type" => {
             let name = file["type"].as_str().unwrap_or_default();
-            (format!("`type`: {}", finding.message), corrected(name, &name.to_uppercase()))
+            (format!("`type`: {}", finding.message), corrected(name, str::to_uppercase))
         }
         _ if key.is_empty() => (format!("a model file {}", finding.message), None),
         _ => (format!("`{key}`: {}", finding.message), finding.suggestion.clone()),
     }
 }
 
-/// A name in the case it should have and with `_` for what cannot stand in one, if that helps.
-fn corrected(name: &str, in_case: &str) -> Option<String> {
-    let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
-    let corrected: String = in_case.chars().map(allowed).collect();
-    let valid = corrected.len() <= 48 && corrected.starts_with(|first: char| first.is_ascii_alphabetic());
-    (valid && corrected != name).then_some(corrected)
+/// A name in the case it should have, with `_` between its words, if that makes it one.
+fn corrected(name: &str, in_case: fn(&str) -> String) -> Option<String> {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && words.ends_with(|last: char| last.is_ascii_lowercase()) {
+            words.push('_');
+        }
+        words.push(if letter.is_ascii_alphanumeric() { letter } else { '_' });
+    }
+    let valid = words.len() <= 48 && words.starts_with(|first: char| first.is_ascii_alphabetic());
+    valid.then(|| in_case(&words)).filter(|corrected| corrected != name)
 }

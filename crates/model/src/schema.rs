@@ -46,12 +46,13 @@ pub struct Violation {
 }
 
 impl Schema {
-    /// Compiles a schema. Its form has been checked against the language's own schema; the findings point into `json`.
+    /// Mistakes in a schema that has the right form or does not. They point into `json`.
+    pub(crate) fn mistakes(json: &Value) -> Vec<Finding> {
+        check::before_compiling(json)
+    }
+
+    /// Compiles a schema that is known to have the right form. The findings point into `json`.
     pub(crate) fn compile(json: Value) -> Result<Schema, Vec<Finding>> {
-        let wrong = check::references_and_limits(&json);
-        if !wrong.is_empty() {
-            return Err(wrong);
-        }
         let validator = options().build(&json).map_err(|error| vec![not_compiled(&error)])?;
         let has_defaults = check::subschemas(&json).iter().any(|(_, schema)| schema.contains_key("default"));
         if has_defaults {
@@ -105,17 +106,11 @@ pub(crate) fn options() -> ValidationOptions<'static> {
     decimal::register(options)
 }
 
-/// A compile error names the keyword's place in the schema, or for a wrong value of a keyword the value's.
+/// What is left after [`check`]. The error is of the schema as a value, or of a keyword as it was compiled.
 fn not_compiled(error: &jsonschema::ValidationError<'_>) -> Finding {
-    let schema = error.schema_path().as_str();
     let instance = error.instance_path().as_str();
-    let pointer = if instance.is_empty() { schema } else { instance };
-    let message = match error.kind() {
-        jsonschema::error::ValidationErrorKind::Format { format } if format == "regex" => {
-            "not a pattern that can be matched in linear time: no look-around, no back-references".to_owned()
-        }
-        _ => error.to_string(),
-    };
+    let pointer = if instance.is_empty() { error.schema_path().as_str() } else { instance };
+    let message = error.to_string();
     Finding { pointer: pointer.to_owned(), keyword: "schema".to_owned(), message, suggestion: None }
 }
 

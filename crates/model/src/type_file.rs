@@ -25,8 +25,7 @@ pub(crate) fn type_file(bytes: &[u8], report: &mut Report) -> Option<TypeFile> {
         }
     };
     let form = language::check(&file, report);
-    // What the language finds in a schema is not said twice, the second time in the words of a compiler.
-    let schema = file.get("schema").filter(|_| form.schema).and_then(|node| schema(node, report));
+    let schema = file.get("schema").and_then(|node| schema(node, form.schema, report));
     let sequence = file.get("id").and_then(|id| Sequence::read(id.get("sequence")?, report));
     let name_node = file.get("type")?;
     // An invalid name was reported by the language; what it names can still be looked at.
@@ -44,16 +43,18 @@ pub(crate) fn type_file(bytes: &[u8], report: &mut Report) -> Option<TypeFile> {
     report.is_empty().then_some(TypeFile { of, name_place: name_node.place, view_places })
 }
 
-fn schema(node: &Node, report: &mut Report) -> Option<Schema> {
-    match Schema::compile(node.json()) {
-        Ok(schema) => Some(schema),
-        Err(findings) => {
+/// Compiles the schema. One that has not the form is looked at for other mistakes only.
+fn schema(node: &Node, has_form: bool, report: &mut Report) -> Option<Schema> {
+    let json = node.json();
+    let mistakes = Schema::mistakes(&json);
+    let compiled = if has_form && mistakes.is_empty() { Schema::compile(json) } else { Err(mistakes) };
+    compiled
+        .map_err(|findings| {
             for finding in findings {
                 report.suggest(node.place_at(&finding.pointer), finding.message, finding.suggestion);
             }
-            None
-        }
-    }
+        })
+        .ok()
 }
 
 fn views(

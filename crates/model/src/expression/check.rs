@@ -11,7 +11,7 @@ use crate::schema::{Field, Schema, Shape};
 use crate::spelling::nearest;
 
 /// For suggestions; whether a function exists is asked of the interpreter.
-const FUNCTIONS: [&str; 36] = [
+pub(super) const FUNCTIONS: [&str; 36] = [
     "all",
     "bool",
     "bytes",

@@ -45,10 +45,9 @@ pub(super) fn parse(source: &str) -> Result<IdedExpr, Vec<Mistake>> {
 
 fn mistakes(errors: &ParseErrors) -> Vec<Mistake> {
     let mut found: Vec<Mistake> = Vec::new();
-    for error in &errors.errors {
-        let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
-        // The parser lists every token it knows after this word.
-        let message = message.split(" expecting ").next().unwrap_or(message);
+    // What it calls incomplete it has complained of already, in better words.
+    for error in errors.errors.iter().filter(|error| !error.msg.starts_with("Incomplete")) {
+        let message = in_plain_words(&error.msg);
         let (line, column) = error.pos;
         let message = if message.contains("Recursion limit") {
             "it is nested too deeply".to_owned()
@@ -61,7 +60,22 @@ fn mistakes(errors: &ParseErrors) -> Vec<Mistake> {
             found.push(message.into());
         }
     }
-    found
+    if found.is_empty() { vec!["not CEL".into()] } else { found }
+}
+
+fn in_plain_words(message: &str) -> String {
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    // The parser lists every token it knows after this word.
+    let mut message = message.split(" expecting ").next().unwrap_or(message).replace("'<EOF>'", "end");
+    for words in [
+        "mismatched input",
+        "extraneous input",
+        "no viable alternative at input",
+        "token recognition error at:",
+    ] {
+        message = message.replace(words, "unexpected");
+    }
+    message
 }
 
 /// The expressions directly within one.

@@ -2,14 +2,15 @@
 //! none is.
 
 use jsonschema::ValidatorMap;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::defaults::fill;
 use super::finding::{Finding, below, findings};
+use super::options;
 use crate::spelling::nearest;
 
-/// Limits that compare JSON numbers, and what to write for a decimal.
-const NUMBER_LIMITS: [(&str, &str); 4] = [
+/// Limits of JSON numbers, and the same of decimals.
+const LIMITS: [(&str, &str); 4] = [
     ("minimum", "formatMinimum"),
     ("maximum", "formatMaximum"),
     ("exclusiveMinimum", "formatExclusiveMinimum"),
@@ -57,46 +58,81 @@ pub(crate) fn subschemas(schema: &Value) -> Vec<(String, &Map<String, Value>)> {
     found
 }
 
-/// What can be said before the schema is compiled.
-pub(crate) fn references_and_limits(root: &Value) -> Vec<Finding> {
+/// What can be said before the schema is compiled, also where its form is not right.
+pub(crate) fn before_compiling(root: &Value) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut refuse = |pointer: String, message: String, suggestion: Option<String>| {
-        found.push(Finding { pointer, keyword: "schema".to_owned(), message, suggestion });
-    };
     for (pointer, schema) in subschemas(root) {
-        let reference = schema.get("$ref").and_then(Value::as_str);
-        if let Some(target) = reference.and_then(|text| text.strip_prefix('#'))
-            && root.pointer(target).is_none()
-        {
-            let defined = root.get("$defs").and_then(Value::as_object);
-            let known: Vec<String> =
-                defined.into_iter().flatten().map(|(name, _)| below("#/$defs", name)).collect();
-            let suggestion = nearest(&format!("#{target}"), known.iter().map(String::as_str));
-            refuse(below(&pointer, "$ref"), format!("`#{target}` is not in the schema"), suggestion);
-        }
-        if schema.get("format").and_then(Value::as_str) == Some("decimal") {
-            for (keyword, instead) in
-                NUMBER_LIMITS.iter().filter(|(keyword, _)| schema.contains_key(*keyword))
-            {
-                let message = format!("`{keyword}` compares JSON numbers, a decimal is a string");
-                refuse(below(&pointer, keyword), message, Some((*instead).to_owned()));
-            }
-        }
-        if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
-            let fields: Vec<&str> = names(schema, "properties").collect();
-            let patterns = schema.contains_key("patternProperties");
-            let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-            for (index, name) in required.enumerate() {
-                let name = name.as_str().unwrap_or_default();
-                if !patterns && !fields.contains(&name) {
-                    let at = format!("{}/{index}", below(&pointer, "required"));
-                    let message = format!("`{name}` is required, and no such field is allowed");
-                    refuse(at, message, nearest(name, fields.iter().copied()));
-                }
-            }
-        }
+        let mut refuse = |below_it: String, message: String, suggestion: Option<String>| {
+            let pointer = format!("{pointer}{below_it}");
+            found.push(Finding { pointer, keyword: "schema".to_owned(), message, suggestion });
+        };
+        reference(root, schema, &mut refuse);
+        limits(schema, &mut refuse);
+        required(schema, &mut refuse);
+        patterns(schema, &mut refuse);
     }
     found
+}
+
+type Refuse<'a> = dyn FnMut(String, String, Option<String>) + 'a;
+
+fn reference(root: &Value, schema: &Map<String, Value>, refuse: &mut Refuse<'_>) {
+    let reference = schema.get("$ref").and_then(Value::as_str).unwrap_or("#");
+    let missing = reference.strip_prefix('#').is_some_and(|target| root.pointer(target).is_none());
+    if missing {
+        let defined = root.get("$defs").and_then(Value::as_object);
+        let known: Vec<String> =
+            defined.into_iter().flatten().map(|(name, _)| below("#/$defs", name)).collect();
+        let suggestion = nearest(reference, known.iter().map(String::as_str));
+        refuse("/$ref".to_owned(), format!("`{reference}` is not in the schema"), suggestion);
+    }
+}
+
+fn limits(schema: &Map<String, Value>, refuse: &mut Refuse<'_>) {
+    let is_decimal = schema.get("format").and_then(Value::as_str) == Some("decimal");
+    for (of_numbers, of_decimals) in LIMITS {
+        if is_decimal && schema.contains_key(of_numbers) {
+            let message = format!("`{of_numbers}` compares JSON numbers, a decimal is a string");
+            refuse(format!("/{of_numbers}"), message, Some(of_decimals.to_owned()));
+        }
+        if !is_decimal && schema.contains_key(of_decimals) {
+            refuse(
+                format!("/{of_decimals}"),
+                format!("`{of_decimals}` needs `format: decimal` beside it"),
+                None,
+            );
+        }
+    }
+}
+
+fn required(schema: &Map<String, Value>, refuse: &mut Refuse<'_>) {
+    let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    if !closed || schema.contains_key("patternProperties") {
+        return;
+    }
+    let fields: Vec<&str> = names(schema, "properties").collect();
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    for (index, name) in required.enumerate().filter_map(|(index, name)| Some((index, name.as_str()?))) {
+        if !fields.contains(&name) {
+            let message = format!("`{name}` is required, and no such field is allowed");
+            refuse(format!("/required/{index}"), message, nearest(name, fields.iter().copied()));
+        }
+    }
+}
+
+fn patterns(schema: &Map<String, Value>, refuse: &mut Refuse<'_>) {
+    let own = schema.get("pattern").and_then(Value::as_str).map(|pattern| ("/pattern".to_owned(), pattern));
+    let of_names =
+        names(schema, "patternProperties").map(|pattern| (below("/patternProperties", pattern), pattern));
+    for (at, pattern) in own.into_iter().chain(of_names) {
+        if options().build(&json!({ "pattern": pattern })).is_err() {
+            let message = format!(
+                "`{pattern}` is no pattern that can be matched in linear time: it is malformed, or has look-around or \
+                 back-references"
+            );
+            refuse(at, message, None);
+        }
+    }
 }
 
 /// Defaults that their own schema refuses: each write that leaves them out would fail.

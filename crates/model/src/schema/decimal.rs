@@ -101,15 +101,9 @@ fn limit(
     allowed: fn(Ordering) -> bool,
     words: &'static str,
 ) -> impl for<'a> Fn(&'a Map<String, Value>, &'a Value, Location) -> Built<'a> + Send + Sync + 'static {
-    move |beside, value, _| {
-        let limit = value.as_str().filter(|text| is_decimal(text));
-        match (limit, beside.get("format").and_then(Value::as_str)) {
-            (Some(limit), Some("decimal")) => Ok(Box::new(Limit { limit: limit.to_owned(), allowed, words })),
-            (None, _) => {
-                Err(ValidationError::schema("the limit must be a decimal in quotes, such as \"0.01\""))
-            }
-            _ => Err(ValidationError::schema("it needs `format: decimal` beside it")),
-        }
+    move |_, value, _| match value.as_str().filter(|text| is_decimal(text)) {
+        Some(limit) => Ok(Box::new(Limit { limit: limit.to_owned(), allowed, words })),
+        None => Err(ValidationError::schema("the limit must be a decimal in quotes, such as \"0.01\"")),
     }
 }
 
