@@ -150,7 +150,7 @@ impl World {
         for (writer, state) in self.writers.iter().enumerate() {
             match state {
                 Writer::Deciding => {
-                    actions.extend([Action::Decide { writer }, Action::WriterCrashes { writer }])
+                    actions.extend([Action::Decide { writer }, Action::WriterCrashes { writer }]);
                 }
                 Writer::Putting(_) => actions.extend([
                     Action::PutIsAnswered { writer },
