@@ -3,6 +3,10 @@
 //! The admin server comes before the wiring and goes after the last task, so that a process that waits for a server, or
 //! drains, can be seen doing so: alive, and not ready.
 
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
 use std::process::ExitCode;
 
 use prometheus::process_collector::ProcessCollector;
@@ -54,35 +58,37 @@ where
     Wire: FnOnce(Service) -> Wired,
     Wired: Future<Output = anyhow::Result<()>>,
 {
-    let cli = Cli::read(name);
-    let layers = Layers::read(cli.file.config.as_deref());
-    if let Some(Command::CheckConfig) = cli.command {
-        return match layers.and_then(|layers| layers.settings_here().and_then(|_| layers.print())) {
-            Ok(text) => print(&text),
-            Err(problems) => misconfigured(name, &problems),
-        };
-    }
-    let settings = match layers.and_then(|layers| layers.settings_here()) {
-        Ok(settings) => settings,
-        Err(problems) => return misconfigured(name, &problems),
-    };
-    match start(name, settings, wire) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "stopped");
-            ExitCode::from(if error.is::<Misconfigured>() { 2 } else { 1 })
+    ExitCode::from(run(name, &Cli::read(name), wire))
+}
+
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const MISCONFIGURED: u8 = 2;
+
+fn run<Wire, Wired>(name: &'static str, cli: &Cli, wire: Wire) -> u8
+where
+    Wire: FnOnce(Service) -> Wired,
+    Wired: Future<Output = anyhow::Result<()>>,
+{
+    let read = Layers::read(cli.file.config.as_deref());
+    let read = read.and_then(|layers| Ok((layers.settings_here()?, layers.print()?)));
+    match (read, &cli.command) {
+        (Err(problems), _) => {
+            eprintln!("{name}: {problems}");
+            MISCONFIGURED
         }
+        (Ok((_, text)), Some(Command::CheckConfig)) => {
+            let written = std::io::stdout().write_all(text.as_bytes());
+            if written.is_ok() { DONE } else { FAILED }
+        }
+        (Ok((settings, _)), None) => match start(name, settings, wire) {
+            Ok(()) => DONE,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "stopped");
+                if error.is::<Misconfigured>() { MISCONFIGURED } else { FAILED }
+            }
+        },
     }
-}
-
-fn print(text: &str) -> ExitCode {
-    let written = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn misconfigured(name: &str, problems: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("{name}: {problems}");
-    ExitCode::from(2)
 }
 
 fn start<Wire, Wired>(name: &'static str, settings: Settings, wire: Wire) -> anyhow::Result<()>
@@ -92,13 +98,13 @@ where
 {
     telemetry::init(name, &settings.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(name, settings, wire));
+    let ended = runtime.block_on(live(name, settings, wire));
     // Threads that hang in a client library must not hold the process.
     runtime.shutdown_background();
     ended
 }
 
-async fn run<Wire, Wired>(name: &'static str, settings: Settings, wire: Wire) -> anyhow::Result<()>
+async fn live<Wire, Wired>(name: &'static str, settings: Settings, wire: Wire) -> anyhow::Result<()>
 where
     Wire: FnOnce(Service) -> Wired,
     Wired: Future<Output = anyhow::Result<()>>,
@@ -126,7 +132,10 @@ where
         wired = wire(service) => wired,
     };
     match wired {
-        Ok(()) => health.ready("started", || Ok(())),
+        Ok(()) => {
+            health.ready("started", || Ok(()));
+            tracing::info!("started");
+        }
         Err(_) => stop.cancel(),
     }
     let ended = tasks.finish(deadline).await;
