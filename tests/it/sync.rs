@@ -1,6 +1,7 @@
 //! What the tests of views, and of the workers that keep them, share: a model, its items, and settings of their own.
 
-use aqueduct_contract::{CorrelationId, Event, EventId, Happened, Headers, Item, ItemKey, Version};
+use aqueduct_contract::headers::Headers;
+use aqueduct_contract::{CorrelationId, Event, EventId, Happened, Item, ItemKey, Version};
 use aqueduct_engine::{Record, RecordParts};
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
@@ -105,7 +106,6 @@ pub(crate) fn record(item: Item) -> Record {
     let headers: Vec<(&str, Option<&[u8]>)> =
         pairs.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
     let (key, value) = (event.item.key.to_string(), event.to_json());
-    let parts =
-        RecordParts { key: Some(key.as_bytes()), value: Some(value.as_bytes()), headers: &headers };
+    let parts = RecordParts { key: Some(key.as_bytes()), value: Some(value.as_bytes()), headers: &headers };
     Record::new("orders".into(), 0, 0, 0, parts)
 }

@@ -91,8 +91,18 @@ async fn a_row_is_what_the_item_maps_to() {
 async fn numbers_of_every_spelling_are_exact() {
     let settings = settings().await;
     let (sink, pool) = orders(&settings).await;
-    let quantities = [("a", "5.0", "5"), ("b", "1e3", "1000"), ("c", "9007199254740993", "9007199254740993"), ("d", "-0.0", "0")];
-    let totals = [("a", "0.10", "0.10"), ("b", "-99999999999999999999999999.99", "-99999999999999999999999999.99"), ("c", "7", "7.00"), ("d", "0", "0.00")];
+    let quantities = [
+        ("a", "5.0", "5"),
+        ("b", "1e3", "1000"),
+        ("c", "9007199254740993", "9007199254740993"),
+        ("d", "-0.0", "0"),
+    ];
+    let totals = [
+        ("a", "0.10", "0.10"),
+        ("b", "-99999999999999999999999999.99", "-99999999999999999999999999.99"),
+        ("c", "7", "7.00"),
+        ("d", "0", "0.00"),
+    ];
     for ((id, quantity, _), (_, total, _)) in quantities.into_iter().zip(totals) {
         let text = format!(r#"{{"quantity": {quantity}, "total": "{total}"}}"#);
         let attributes = serde_json::from_str(&text).unwrap();
@@ -119,7 +129,10 @@ async fn a_lower_or_equal_version_changes_nothing() {
         rows(&pool, "SELECT item_version, customer_name FROM orders").await,
         [json!({ "item_version": 5, "customer_name": "five" })]
     );
-    assert_eq!(apply(&sink, [named(6, "six"), order("p", 1, json!({}))]).await, [Outcome::Applied, Outcome::Applied]);
+    assert_eq!(
+        apply(&sink, [named(6, "six"), order("p", 1, json!({}))]).await,
+        [Outcome::Applied, Outcome::Applied]
+    );
 }
 
 /// Deliveries: batches of (order, version), each order at most once in a batch, any order, any repetition, the last
@@ -210,7 +223,8 @@ async fn batches_over_the_same_rows_in_any_order_do_not_deadlock() {
                     ids.reverse();
                 }
                 let version = round * 4 + writer;
-                let items = ids.iter().map(|id| order(&id.to_string(), version, json!({ "quantity": version })));
+                let items =
+                    ids.iter().map(|id| order(&id.to_string(), version, json!({ "quantity": version })));
                 apply(&sink, items).await;
             }
         })
@@ -218,7 +232,8 @@ async fn batches_over_the_same_rows_in_any_order_do_not_deadlock() {
     for writer in writers.collect::<Vec<_>>() {
         writer.await.unwrap();
     }
-    let found = rows(&pool, "SELECT count(*)::int AS n FROM orders WHERE item_version = 63 AND quantity = 63").await;
+    let found =
+        rows(&pool, "SELECT count(*)::int AS n FROM orders WHERE item_version = 63 AND quantity = 63").await;
     assert_eq!(found, [json!({ "n": 200 })]);
 }
 
@@ -232,7 +247,10 @@ async fn a_deleted_item_is_hidden_and_no_late_event_brings_it_back() {
     assert_eq!(rows(&pool, "SELECT id FROM orders").await, Vec::<Value>::new());
     let kept = rows(&pool, "SELECT item_version, deleted, customer_name, shout FROM orders__g1").await;
     let nothing = Value::Null;
-    assert_eq!(kept, [json!({ "item_version": 3, "deleted": true, "customer_name": nothing, "shout": nothing })]);
+    assert_eq!(
+        kept,
+        [json!({ "item_version": 3, "deleted": true, "customer_name": nothing, "shout": nothing })]
+    );
 
     assert_eq!(apply(&sink, [named(2)]).await, [Outcome::Stale]);
     assert_eq!(rows(&pool, "SELECT id FROM orders").await, Vec::<Value>::new());
@@ -268,11 +286,21 @@ async fn values_that_do_not_fit_are_the_fault_of_their_row_alone() {
     for (name, attributes) in bad {
         let batch = [order("good", 1, json!({})), order(name, 1, attributes.clone())].map(record);
         let refused = sink.apply(&batch).await;
-        assert!(matches!(&refused, Err(SinkError::Poison(reason)) if reason.code == ROW_REFUSED), "{name}: {refused:?}");
+        assert!(
+            matches!(&refused, Err(SinkError::Poison(reason)) if reason.code == ROW_REFUSED),
+            "{name}: {refused:?}"
+        );
         let alone = sink.apply(&[record(order(name, 1, attributes))]).await;
-        assert!(matches!(&alone, Err(SinkError::Poison(reason)) if !reason.message.is_empty()), "{name}: {alone:?}");
+        assert!(
+            matches!(&alone, Err(SinkError::Poison(reason)) if !reason.message.is_empty()),
+            "{name}: {alone:?}"
+        );
     }
-    assert_eq!(apply(&sink, [order("good", 1, json!({}))]).await, [Outcome::Applied], "nothing of a refused batch stays");
+    assert_eq!(
+        apply(&sink, [order("good", 1, json!({}))]).await,
+        [Outcome::Applied],
+        "nothing of a refused batch stays"
+    );
     assert_eq!(rows(&pool, "SELECT id FROM orders__g1").await, [json!({ "id": "good" })]);
 }
 
@@ -329,7 +357,8 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
         state: State::Live,
         created_at: Default::default(),
     };
-    let mut statements = vec![ddl::create_table(&generation).unwrap(), ddl::comment_table(&generation).unwrap()];
+    let mut statements =
+        vec![ddl::create_table(&generation).unwrap(), ddl::comment_table(&generation).unwrap()];
     statements.extend(ddl::create_indexes(&generation).unwrap());
     statements.push(ddl::create_public_view(&generation).unwrap());
     for statement in statements {
@@ -344,7 +373,10 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
     assert_eq!(changed.len(), ids.len());
     let name = format!("\"{}\"", view.replace('"', "\"\""));
     let found: Vec<(String, String)> =
-        sqlx::query_as(AssertSqlSafe(format!("SELECT id, \"select\" FROM {name}"))).fetch_all(&pool).await.unwrap();
+        sqlx::query_as(AssertSqlSafe(format!("SELECT id, \"select\" FROM {name}")))
+            .fetch_all(&pool)
+            .await
+            .unwrap();
     for id in ids {
         assert!(found.contains(&(id.to_owned(), id.to_owned())), "{id}");
     }
@@ -393,10 +425,11 @@ async fn an_outage_is_waited_for_at_start_and_later() {
 
     let registry = Registry::new(settings.postgres.connect_lazy().unwrap());
     let start = tokio::spawn(async move {
-        aqueduct_views::until_reached(|| registry.ensure(&model(&[ORDER])).boxed()).await.unwrap()
+        let model = model(&[ORDER]);
+        aqueduct_views::until_reached(|| registry.ensure(&model)).await
     });
     own.start_again(Server::Postgres).await.unwrap();
-    let generation = start.await.unwrap().generations.remove(0);
+    let generation = start.await.unwrap().unwrap().generations.remove(0);
     let sink = TableSink::new(settings.postgres.connect_lazy().unwrap(), generation).unwrap();
     let batch = [record(order("o", 1, json!({})))];
     assert_eq!(sink.apply(&batch).await.unwrap(), [Outcome::Applied]);
@@ -406,6 +439,7 @@ async fn an_outage_is_waited_for_at_start_and_later() {
     assert!(matches!(down, Err(SinkError::Unavailable(_))), "{down:?}");
     assert!(sink.ready().await.is_err());
     own.start_again(Server::Postgres).await.unwrap();
-    let again = eventually("the sink writes again", Duration::from_secs(30), async || sink.apply(&batch).await.ok());
+    let again =
+        eventually("the sink writes again", Duration::from_secs(30), async || sink.apply(&batch).await.ok());
     assert_eq!(again.await, [Outcome::Stale], "what was written before the crash is there");
 }

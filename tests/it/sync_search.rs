@@ -12,9 +12,9 @@ use aqueduct_tests::{Private, Server, eventually};
 use aqueduct_views::opensearch::Registry;
 use aqueduct_views::{Generation, MappingError};
 use bytesize::ByteSize;
-use opensearch_client::http::Method;
-use opensearch_client::http::headers::HeaderMap;
-use opensearch_client::http::request::JsonBody;
+use opensearch::http::Method;
+use opensearch::http::headers::HeaderMap;
+use opensearch::http::request::JsonBody;
 use serde_json::{Value, json};
 
 use crate::sync::{ORDER, deletion, model, order, record, settings};
@@ -128,10 +128,13 @@ async fn writers_that_race_end_in_the_latest_version() {
             // Each writer has every version, in an order of its own; the eighth of ten is a deletion.
             for step in 0..10_u64 {
                 let version = (step * [1, 3, 7, 9][usize::try_from(writer).unwrap()] + writer) % 10 + 1;
-                apply(&sink, (0..20).map(|id| match version {
-                    8 => deletion(&id.to_string(), 8),
-                    _ => order(&id.to_string(), version, json!({ "quantity": version })),
-                }))
+                apply(
+                    &sink,
+                    (0..20).map(|id| match version {
+                        8 => deletion(&id.to_string(), 8),
+                        _ => order(&id.to_string(), version, json!({ "quantity": version })),
+                    }),
+                )
                 .await;
             }
         })
@@ -174,8 +177,13 @@ async fn a_document_that_the_mapping_does_not_take_is_refused_alone() {
         order("after", 1, json!({})),
     ];
     let outcomes = apply(&sink, batch).await;
-    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Poison(reason) if reason.code == DOCUMENT_REFUSED);
-    assert_eq!(outcomes.iter().map(refused).collect::<Vec<_>>(), [false, true, true, true, false], "{outcomes:?}");
+    let refused =
+        |outcome: &Outcome| matches!(outcome, Outcome::Poison(reason) if reason.code == DOCUMENT_REFUSED);
+    assert_eq!(
+        outcomes.iter().map(refused).collect::<Vec<_>>(),
+        [false, true, true, true, false],
+        "{outcomes:?}"
+    );
     let Outcome::Poison(reason) = &outcomes[1] else { panic!("{outcomes:?}") };
     assert!(reason.message.contains("document.customerName"), "{reason}");
     assert_eq!(search(&settings, json!({ "match_all": {} })).await, ["after", "before"]);
@@ -217,14 +225,23 @@ async fn a_view_with_its_own_document_and_mappings_has_them() {
                mappings: { properties: { customer: { type: keyword } } } }";
     let generation = generation(&settings, &ORDER.replace("opensearch: {}", own)).await;
     let sink = sink(&settings, generation);
-    let outcomes =
-        apply(&sink, [order("o", 1, json!({ "customerName": "Ann", "quantity": 4 })), order("none", 1, json!({}))])
-            .await;
+    let outcomes = apply(
+        &sink,
+        [order("o", 1, json!({ "customerName": "Ann", "quantity": 4 })), order("none", 1, json!({}))],
+    )
+    .await;
     assert_eq!(outcomes[0], Outcome::Applied);
-    assert!(matches!(&outcomes[1], Outcome::Poison(reason) if reason.code == MappingError::CODE), "{outcomes:?}");
+    assert!(
+        matches!(&outcomes[1], Outcome::Poison(reason) if reason.code == MappingError::CODE),
+        "{outcomes:?}"
+    );
     assert_eq!(stored(&settings, "o").await["document"], json!({ "customer": "Ann", "n": 8 }));
     assert_eq!(search(&settings, json!({ "term": { "document.customer": "Ann" } })).await, ["o"]);
-    assert_eq!(search(&settings, json!({ "term": { "document.n": 8 } })).await, ["o"], "other fields are found, too");
+    assert_eq!(
+        search(&settings, json!({ "term": { "document.n": 8 } })).await,
+        ["o"],
+        "other fields are found, too"
+    );
 }
 
 #[tokio::test]
@@ -271,13 +288,18 @@ async fn an_index_that_cannot_be_written_makes_the_view_wait() {
     assert_eq!(http(&settings, Method::Post, "{}orders-g1/_close", None).await.0, 200);
     waits("closed").await;
     assert_eq!(http(&settings, Method::Post, "{}orders-g1/_open", None).await.0, 200);
-    let opened = eventually("the index is open", Duration::from_secs(10), async || sink.apply(&batch).await.ok());
+    let opened =
+        eventually("the index is open", Duration::from_secs(10), async || sink.apply(&batch).await.ok());
     assert_eq!(opened.await, [Outcome::Applied]);
 
     assert_eq!(http(&settings, Method::Delete, "{}orders-g1", None).await.0, 200);
     waits("gone").await;
     assert!(sink.ready().await.is_err());
-    assert_eq!(http(&settings, Method::Get, "{}orders-g1-write", None).await.0, 404, "no write makes it again");
+    assert_eq!(
+        http(&settings, Method::Get, "{}orders-g1-write", None).await.0,
+        404,
+        "no write makes it again"
+    );
 }
 
 #[tokio::test]
@@ -289,8 +311,10 @@ async fn an_outage_is_waited_for_at_start_and_later() {
     own.stop(Server::OpenSearch).await.unwrap();
 
     let registry = Registry::new(&settings.opensearch, &Names::new(&settings.prefix)).unwrap();
-    let start =
-        tokio::spawn(async move { aqueduct_views::until_reached(|| registry.ensure(&model(&[ORDER]))).await });
+    let start = tokio::spawn(async move {
+        let model = model(&[ORDER]);
+        aqueduct_views::until_reached(|| registry.ensure(&model)).await
+    });
     own.start_again(Server::OpenSearch).await.unwrap();
     let generation = start.await.unwrap().unwrap().generations.remove(0);
     let sink = sink(&settings, generation);

@@ -1,14 +1,14 @@
 //! What holds of the registries: one generation, whoever comes first, and the registered definition counts.
 
+use ::opensearch::OpenSearch;
+use ::opensearch::http::Method;
+use ::opensearch::http::headers::HeaderMap;
+use ::opensearch::http::request::JsonBody;
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
 use aqueduct_views::opensearch::{self, IndexNames};
 use aqueduct_views::postgres::{self, row};
 use aqueduct_views::{Error, Served, State};
-use opensearch_client::OpenSearch;
-use opensearch_client::http::Method;
-use opensearch_client::http::headers::HeaderMap;
-use opensearch_client::http::request::JsonBody;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -66,7 +66,8 @@ async fn workers_that_start_at_once_register_one_generation() {
     let both_models = [&orders_first, &other, &orders_first, &other, &orders_first, &other];
 
     let starts = both_models.map(|model| in_postgres(&settings, model));
-    let served: Vec<Served> = futures::future::join_all(starts).await.into_iter().map(Result::unwrap).collect();
+    let served: Vec<Served> =
+        futures::future::join_all(starts).await.into_iter().map(Result::unwrap).collect();
     for one in &served {
         assert_eq!(one.generations, served[0].generations, "all serve the same definition");
         assert_eq!(registered(one), [("orders", 1, State::Live)]);
@@ -74,7 +75,8 @@ async fn workers_that_start_at_once_register_one_generation() {
     assert_eq!(scalar(&settings, "SELECT count(*) FROM aqueduct.aqueduct_views").await, json!(1));
 
     let starts = both_models.map(|model| in_opensearch(&settings, model));
-    let served: Vec<Served> = futures::future::join_all(starts).await.into_iter().map(Result::unwrap).collect();
+    let served: Vec<Served> =
+        futures::future::join_all(starts).await.into_iter().map(Result::unwrap).collect();
     for one in &served {
         assert_eq!(one.generations, served[0].generations, "all serve the same definition");
         assert_eq!(registered(one), [("orders", 1, State::Live)]);
@@ -109,7 +111,11 @@ async fn a_model_that_differs_is_reported_and_changes_nothing() {
 
     let gone = in_postgres(&settings, &model(&[PRODUCT])).await.unwrap();
     assert_eq!(gone.differs, [("orders".to_owned(), true), ("product".to_owned(), false)].into());
-    assert_eq!(registered(&gone), [("orders", 1, State::Live), ("product", 1, State::Live)], "served until retired");
+    assert_eq!(
+        registered(&gone),
+        [("orders", 1, State::Live), ("product", 1, State::Live)],
+        "served until retired"
+    );
 }
 
 #[tokio::test]
@@ -161,7 +167,11 @@ async fn a_name_that_is_in_use_is_a_clear_error_and_stays_as_it_is() {
         assert!(matches!(&error, Error::Taken { name: taken, .. } if taken == name), "{made}: {error}");
         assert!(!error.is_retryable() && error.to_string().contains(name), "{error}");
         sql(&settings, dropped).await;
-        assert_eq!(scalar(&settings, "SELECT count(*) FROM aqueduct.aqueduct_views").await, json!(0), "{made}");
+        assert_eq!(
+            scalar(&settings, "SELECT count(*) FROM aqueduct.aqueduct_views").await,
+            json!(0),
+            "{made}"
+        );
     }
     in_postgres(&settings, &orders).await.unwrap();
 
@@ -192,7 +202,10 @@ async fn what_holds_no_data_is_made_again_when_it_is_missing() {
     sql(&settings, "DROP VIEW orders; DROP INDEX orders__g1_customer_name_idx").await;
     in_postgres(&settings, &orders).await.unwrap();
     assert_eq!(scalar(&settings, "SELECT count(*) FROM orders").await, json!(0));
-    assert_eq!(scalar(&settings, "SELECT to_regclass('orders__g1_customer_name_idx') IS NOT NULL").await, json!(true));
+    assert_eq!(
+        scalar(&settings, "SELECT to_regclass('orders__g1_customer_name_idx') IS NOT NULL").await,
+        json!(true)
+    );
 
     in_opensearch(&settings, &orders).await.unwrap();
     let (_, before) = http(&settings, Method::Get, "{}orders-g1/_alias", None).await;
@@ -252,7 +265,8 @@ async fn what_a_later_release_registered_is_not_served_wrongly() {
     let settings = settings().await;
     let orders = model(&[ORDER]);
     in_postgres(&settings, &orders).await.unwrap();
-    sql(&settings, "UPDATE aqueduct.aqueduct_views SET definition = definition || '{\"children\": {}}'").await;
+    sql(&settings, "UPDATE aqueduct.aqueduct_views SET definition = definition || '{\"children\": {}}'")
+        .await;
     let error = in_postgres(&settings, &orders).await.unwrap_err();
     assert!(matches!(&error, Error::Registry(what) if what.contains("orders")), "{error}");
     assert!(!error.is_retryable());
