@@ -72,7 +72,7 @@ async fn workers_that_start_at_once_register_one_generation() {
         assert_eq!(one.generations, served[0].generations, "all serve the same definition");
         assert_eq!(registered(one), [("orders", 1, State::Live)]);
     }
-    assert_eq!(scalar(&settings, "SELECT count(*) FROM aqueduct.aqueduct_views").await, json!(1));
+    assert_eq!(scalar(&settings, "SELECT count(*) FROM aqueduct_internal.views").await, json!(1));
 
     let starts = both_models.map(|model| in_opensearch(&settings, model));
     let served: Vec<Served> =
@@ -168,7 +168,7 @@ async fn a_name_that_is_in_use_is_a_clear_error_and_stays_as_it_is() {
         assert!(!error.is_retryable() && error.to_string().contains(name), "{error}");
         sql(&settings, dropped).await;
         assert_eq!(
-            scalar(&settings, "SELECT count(*) FROM aqueduct.aqueduct_views").await,
+            scalar(&settings, "SELECT count(*) FROM aqueduct_internal.views").await,
             json!(0),
             "{made}"
         );
@@ -265,7 +265,7 @@ async fn what_a_later_release_registered_is_not_served_wrongly() {
     let settings = settings().await;
     let orders = model(&[ORDER]);
     in_postgres(&settings, &orders).await.unwrap();
-    sql(&settings, "UPDATE aqueduct.aqueduct_views SET definition = definition || '{\"children\": {}}'")
+    sql(&settings, "UPDATE aqueduct_internal.views SET definition = definition || '{\"children\": {}}'")
         .await;
     let error = in_postgres(&settings, &orders).await.unwrap_err();
     assert!(matches!(&error, Error::Registry(what) if what.contains("orders")), "{error}");

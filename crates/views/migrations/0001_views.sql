@@ -1,5 +1,5 @@
 -- Which generations of views exist, and what each of them is. Workers serve what stands here, not what a model file says.
-CREATE TABLE aqueduct.aqueduct_views (
+CREATE TABLE aqueduct_internal.views (
     view       text        NOT NULL,
     generation integer     NOT NULL CHECK (generation > 0),
     type       text        NOT NULL,
@@ -11,4 +11,4 @@ CREATE TABLE aqueduct.aqueduct_views (
     PRIMARY KEY (view, generation)
 );
 
-CREATE UNIQUE INDEX aqueduct_views_one_live ON aqueduct.aqueduct_views (view) WHERE state = 'live';
+CREATE UNIQUE INDEX views_one_live ON aqueduct_internal.views (view) WHERE state = 'live';

@@ -1,4 +1,4 @@
-//! Which generations there are in Postgres: the table `aqueduct.aqueduct_views`.
+//! Which generations there are in Postgres: the table `aqueduct_internal.views`.
 //!
 //! Registration and what is registered are made in one transaction: a registered generation has its table, always.
 //! Workers that start at once wait for each other at an advisory lock, and all but the first find the work done.
@@ -40,18 +40,19 @@ impl Registry {
         sqlx::query("SELECT pg_advisory_xact_lock(hashtext('aqueduct.views'))")
             .execute(&mut *transaction)
             .await?;
-        let mut registered = generations(&mut transaction).await?;
+        let registered = generations(&mut transaction).await?;
         for view in &wanted {
             if registered.iter().all(|generation| generation.view() != view.name) {
-                registered.push(create_first(&mut transaction, view).await?);
+                create_first(&mut transaction, view).await?;
             }
         }
-        registered.retain(|generation| generation.state == State::Live);
-        for generation in &registered {
+        let mut live = generations(&mut transaction).await?;
+        live.retain(|generation| generation.state == State::Live);
+        for generation in &live {
             complete(&mut transaction, generation).await?;
         }
         transaction.commit().await?;
-        Ok(Served::compare(registered, &wanted))
+        Ok(Served::compare(live, &wanted))
     }
 
     /// Every generation, by view and number. Fails while nothing was ever registered in this database.
@@ -62,9 +63,10 @@ impl Registry {
 
 fn migrations() -> sqlx::migrate::Migrator {
     let mut migrations = sqlx::migrate!();
-    // The schema `public` is the user's, who may have migrations of their own in this database.
-    migrations.create_schema("aqueduct");
-    migrations.dangerous_set_table_name("aqueduct._sqlx_migrations");
+    // The user may have migrations of their own in this database. The schema is not called `aqueduct`: connections of a
+    // role with that name would find it first in their search path, and make the tables of views there.
+    migrations.create_schema("aqueduct_internal");
+    migrations.dangerous_set_table_name("aqueduct_internal.migrations");
     // While a release is rolled out, workers of the one before find migrations they do not know.
     migrations.set_ignore_missing(true);
     migrations
@@ -73,7 +75,7 @@ fn migrations() -> sqlx::migrate::Migrator {
 async fn generations(connection: &mut PgConnection) -> Result<Vec<Generation>, Error> {
     let rows = sqlx::query(
         "SELECT view, generation, state, definition, to_char(created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created_at \
-         FROM aqueduct.aqueduct_views ORDER BY view, generation",
+         FROM aqueduct_internal.views ORDER BY view, generation",
     )
     .fetch_all(connection)
     .await?;
@@ -94,7 +96,7 @@ fn read(row: &PgRow) -> Result<Generation, Error> {
     })
 }
 
-async fn create_first(connection: &mut PgConnection, view: &View) -> Result<Generation, Error> {
+async fn create_first(connection: &mut PgConnection, view: &View) -> Result<(), Error> {
     let generation =
         Generation { definition: view.clone(), number: 1, state: State::Live, created_at: Timestamp::now() };
     let table = ddl::table_name(&generation);
@@ -105,7 +107,7 @@ async fn create_first(connection: &mut PgConnection, view: &View) -> Result<Gene
     execute(connection, ddl::create_table(&generation).map_err(name_error)?).await?;
     execute(connection, ddl::comment_table(&generation).map_err(name_error)?).await?;
     sqlx::query(
-        "INSERT INTO aqueduct.aqueduct_views (view, generation, type, state, definition, digest, created_at) \
+        "INSERT INTO aqueduct_internal.views (view, generation, type, state, definition, digest, created_at) \
          VALUES ($1, 1, $2, $3, $4, $5, $6::timestamptz)",
     )
     .bind(&view.name)
@@ -117,7 +119,7 @@ async fn create_first(connection: &mut PgConnection, view: &View) -> Result<Gene
     .execute(connection)
     .await?;
     tracing::info!(view = view.name, generation = 1, "registered a view and made its table");
-    Ok(generation)
+    Ok(())
 }
 
 /// Makes what a live generation's table should have around it.
@@ -150,7 +152,7 @@ async fn complete(connection: &mut PgConnection, generation: &Generation) -> Res
 /// Whether the SQL view `$1` reads a table of a generation of the view `$1`. Told by what it depends on, since comments
 /// and owners are the user's to change.
 const SHOWS_A_GENERATION: &str = "SELECT EXISTS (\
-    SELECT FROM aqueduct.aqueduct_views g \
+    SELECT FROM aqueduct_internal.views g \
     JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass \
         AND d.refobjid = to_regclass(quote_ident(g.view || '__g' || g.generation)) \
     JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \

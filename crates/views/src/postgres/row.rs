@@ -90,3 +90,168 @@ fn is_moment(column_type: ColumnType) -> bool {
 fn is_of_a_moment(byte: u8) -> bool {
     byte.is_ascii_digit() || b":.+-TtZz ".contains(&byte)
 }
+
+#[cfg(test)]
+mod tests {
+    use aqueduct_contract::Version;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const TYPES: [&str; 10] = [
+        "text",
+        "bigint",
+        "integer",
+        "boolean",
+        "numeric(14,2)",
+        "double precision",
+        "timestamptz",
+        "date",
+        "uuid",
+        "jsonb",
+    ];
+
+    fn view(column_type: &str, from: &str) -> PostgresView {
+        let columns = json!([{ "name": "c", "type": column_type, "from": from, "index": false }]);
+        serde_json::from_value(json!({ "columns": columns })).unwrap()
+    }
+
+    fn item(attributes: Value) -> Item {
+        Item {
+            key: "acme#ORDER|ORDER#a%7Cb".parse().unwrap(),
+            version: Version::try_from(7_u64).unwrap(),
+            attributes: attributes.as_object().unwrap().clone(),
+            deleted: false,
+            created_at: "2026-11-21T13:15:00Z".parse().unwrap(),
+            created_by: "ann".into(),
+            updated_at: "2026-11-21T13:16:00.25Z".parse().unwrap(),
+            updated_by: "ben".into(),
+        }
+    }
+
+    /// The text that a value becomes in a column of a type.
+    fn mapped(column_type: &str, value: Value) -> Option<String> {
+        row(&view(column_type, "self.v"), &item(json!({ "v": value }))).unwrap().values.remove(0)
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::hash_map(any::<String>(), inner, 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_jsonb_column_holds_the_same_json(value in any_json()) {
+            match mapped("jsonb", value.clone()) {
+                Some(text) => prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value),
+                None => prop_assert_eq!(value, Value::Null),
+            }
+        }
+
+        #[test]
+        fn integers_keep_every_digit(number in any::<i64>(), large in any::<u64>()) {
+            for column_type in ["bigint", "integer", "numeric(30,2)", "text", "jsonb"] {
+                prop_assert_eq!(mapped(column_type, number.into()), Some(number.to_string()));
+                prop_assert_eq!(mapped(column_type, large.into()), Some(large.to_string()));
+            }
+        }
+
+        #[test]
+        fn an_integer_written_as_a_fraction_is_that_integer(number in -(1_i64 << 53)..=(1_i64 << 53)) {
+            #[expect(clippy::cast_precision_loss, reason = "exact in this range")]
+            let float = number as f64;
+            prop_assert_eq!(mapped("bigint", float.into()), Some(number.to_string()));
+        }
+
+        #[test]
+        fn doubles_are_read_back_the_same(number in any::<f64>().prop_filter("JSON has it", |n| n.is_finite())) {
+            let text = mapped("double precision", number.into()).unwrap();
+            prop_assert_eq!(text.parse::<f64>().unwrap(), number);
+        }
+
+        #[test]
+        fn a_decimal_in_a_string_is_untouched(text in r"-?[0-9]{1,40}(\.[0-9]{1,20})?") {
+            prop_assert_eq!(mapped("numeric(30,2)", text.clone().into()), Some(text));
+        }
+
+        #[test]
+        fn text_is_untouched(text in any::<String>()) {
+            prop_assert_eq!(mapped("text", text.clone().into()), Some(text));
+        }
+
+        #[test]
+        fn every_value_maps_or_is_refused_and_nothing_panics(value in any_json(), column in 0..10_usize) {
+            let view = view(TYPES[column], "self.v");
+            let _ = row(&view, &item(json!({ "v": value })));
+        }
+    }
+
+    #[test]
+    fn key_version_and_times_are_the_items() {
+        let row = row(&view("text", "self.v"), &item(json!({ "v": "x" }))).unwrap();
+        assert_eq!(
+            (row.tenant.as_str(), row.id.as_str(), row.item_version, row.deleted),
+            ("acme", "a|b", 7, false)
+        );
+        assert_eq!(row.created_at, "2026-11-21T13:15:00.000000Z");
+        assert_eq!(row.updated_at, "2026-11-21T13:16:00.250000Z");
+    }
+
+    #[test]
+    fn a_deleted_item_has_no_values_and_nothing_is_evaluated() {
+        let fails = view("text", "self.absent + 'x'");
+        let deleted = Item { deleted: true, ..item(json!({})) };
+        assert_eq!(row(&fails, &deleted).unwrap().values, [None]);
+        let error = row(&fails, &item(json!({}))).unwrap_err();
+        assert!(error.to_string().starts_with("column c: "), "{error}");
+    }
+
+    #[test]
+    fn absent_and_null_are_null() {
+        for column_type in TYPES {
+            assert_eq!(mapped(column_type, Value::Null), None, "{column_type}");
+            let absent = row(&view(column_type, "self.v.w.x"), &item(json!({ "v": 1 }))).unwrap();
+            assert_eq!(absent.values, [None], "{column_type}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_the_same_at_every_delivery() {
+        for moment in [
+            "now",
+            "today",
+            "yesterday",
+            "tomorrow",
+            "infinity",
+            "-infinity",
+            "epoch",
+            "12:00 today",
+            "allballs",
+        ] {
+            for column_type in ["timestamptz", "date"] {
+                let refused = row(&view(column_type, "self.v"), &item(json!({ "v": moment })));
+                assert!(refused.is_err(), "{moment}");
+            }
+        }
+        for moment in
+            ["2026-11-21T13:15:00.123456+02:00", "2026-11-21t13:15:00z", "2026-11-21 13:15:00", "2026-11-21"]
+        {
+            assert_eq!(mapped("timestamptz", moment.into()).as_deref(), Some(moment));
+        }
+        assert_eq!(mapped("text", "now".into()).as_deref(), Some("now"));
+    }
+}
