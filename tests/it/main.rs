@@ -1,5 +1,7 @@
 //! Tests on the real servers. One binary, so that one start of the servers serves all of them.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops there")]
+
 mod local;
 mod sync;
 mod sync_rds;
