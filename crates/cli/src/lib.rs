@@ -2,4 +2,5 @@
 
 pub mod drive;
 pub mod local;
+pub mod model;
 pub mod verify;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use aqueduct_cli::local;
+use aqueduct_cli::{local, model};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -17,6 +17,8 @@ enum Command {
     /// The local stack: real servers and a fleet on this machine
     #[command(subcommand)]
     Local(Local),
+    /// Model files
+    Model(model::Args),
 }
 
 #[derive(Subcommand)]
@@ -28,10 +30,11 @@ enum Local {
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Aqueduct::parse().command {
-        Command::Local(Local::Up(up)) => local::up::run(up).await,
+        Command::Local(Local::Up(up)) => local::up::run(up).await.map(|()| ExitCode::SUCCESS),
+        Command::Model(args) => model::run(args).await,
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("aqueduct: {error:#}");
             ExitCode::FAILURE
