@@ -7,7 +7,6 @@ use aqueduct_cli::local::host::Host;
 use aqueduct_cli::local::servers::{self as local, Endpoint, Server};
 use aqueduct_cli::local::stack::Stack;
 use clap::Parser;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::OnceCell;
 
 use crate::{Scratch, unique};
@@ -66,12 +65,7 @@ impl Servers {
     ///
     /// When Postgres does not.
     pub async fn database(&self) -> String {
-        let name = unique();
-        let mut connection = PgConnection::connect(&self.postgres).await.expect("Postgres takes connections");
-        let statement = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::query(statement).execute(&mut connection).await.expect("a new database");
-        let server = self.postgres.rsplit_once('/').expect("a URL with a database").0;
-        format!("{server}/{name}")
+        local::create_database(&self.postgres, &unique()).await.expect("Postgres makes a database")
     }
 }
 

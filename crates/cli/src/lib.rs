@@ -3,4 +3,5 @@
 pub mod drive;
 pub mod local;
 pub mod model;
+pub mod setup;
 pub mod verify;

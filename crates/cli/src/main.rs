@@ -1,8 +1,12 @@
-//! The `aqueduct` command.
+//! The `aqueduct` command. It exits with 0 when what was asked for is done, with 1 when it failed, and with 2 when the command
+//! line, the settings or the model are wrong.
 
 use std::process::ExitCode;
 
-use aqueduct_cli::{local, model};
+use anyhow::Result;
+use aqueduct_cli::verify::Verify;
+use aqueduct_cli::{local, model, setup};
+use aqueduct_service::{Misconfigured, Settings, SettingsFile};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -19,25 +23,48 @@ enum Command {
     Local(Local),
     /// Model files
     Model(model::Args),
+    /// Make the tables, topics and views that a fleet needs, where they are missing
+    Setup(SettingsFile),
+    /// Compare every read model with the event store, by value
+    Verify(Verify),
 }
 
 #[derive(Subcommand)]
 enum Local {
     /// Start the stack and watch it until Ctrl-C
     Up(local::up::Up),
+    /// Stop a stack that is up
+    Down(local::folder::Chosen),
+    /// Show every server and process of a stack that is up
+    Status(local::status::Status),
+    /// Print the log files of a stack
+    Logs(local::logs::Logs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match Aqueduct::parse().command {
-        Command::Local(Local::Up(up)) => local::up::run(up).await.map(|()| ExitCode::SUCCESS),
-        Command::Model(args) => model::run(args).await,
-    };
-    match result {
+    match run(Aqueduct::parse().command).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("aqueduct: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Misconfigured>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Local(Local::Up(up)) => local::up::run(up).await?,
+        Command::Local(Local::Down(stack)) => local::down::run(stack).await?,
+        Command::Local(Local::Status(status)) => local::status::run(status).await?,
+        Command::Local(Local::Logs(logs)) => local::logs::run(logs).await?,
+        Command::Model(args) => return model::run(args).await,
+        Command::Verify(verify) => return verify.run().await,
+        Command::Setup(file) => {
+            let settings = Settings::load(file.config.as_deref());
+            let made = setup::run(&settings.map_err(|problems| Misconfigured(problems.to_string()))?).await?;
+            eprintln!("tables, topics and views stand: {} types, {} views", made.types, made.views);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -84,7 +84,7 @@ impl Artefacts {
             match self.lock.check(module, &folder) {
                 Ok(()) => continue,
                 Err(damage) if folder.exists() => {
-                    tracing::warn!("cached {} is damaged: {damage:#}", module.path);
+                    eprintln!("cached {} is damaged: {damage:#}; fetching it again", module.path);
                 }
                 Err(_) => {}
             }

@@ -154,7 +154,7 @@ impl Process {
     pub async fn stop(&self, signal: Signal, patience: Duration) {
         self.signal(signal);
         if timeout(patience, self.exited()).await.is_err() {
-            tracing::warn!(process = self.name, "did not stop in time, killed");
+            eprintln!("{} did not stop within {patience:?}: killed", self.name);
             self.kill();
             self.exited().await;
         }

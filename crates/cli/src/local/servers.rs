@@ -23,6 +23,8 @@ use super::host::{Host, Unprivileged};
 use super::java::Java;
 use super::process::{Nursery, Process, Spec};
 
+/// The folder of log files in a stack's folder.
+pub const LOGS: &str = "logs";
 /// Generous: a cold disk and two busy cores take a multiple of the usual seconds.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
@@ -89,6 +91,8 @@ pub struct Endpoint {
     /// The address.
     pub address: String,
 }
+
+pub use postgres::create_database;
 
 /// What a server needs to prepare itself.
 struct Workplace {
@@ -162,14 +166,15 @@ pub struct Servers {
 
 impl Servers {
     /// Starts the servers wanted, all at once, and returns when every one of them answers. Their data lies in a folder each below
-    /// `folder`; what is there already is used. DynamoDB Local keeps its data in memory unless `durable`.
+    /// `folder`, their log files in `folder/logs`; what is there already is used. DynamoDB Local keeps its data in memory unless `durable`.
     pub async fn start(host: &Host, folder: &Path, wanted: &[Server], durable: bool) -> Result<Self> {
         let artefacts = Artefacts::open(host)?;
         artefacts.fetch(wanted.iter().flat_map(|server| server.modules()).copied().collect()).await?;
         let needs_java = wanted.iter().any(|server| *server != Server::Postgres);
         let java = if needs_java { Some(Java::find(host, &artefacts).await?) } else { None };
         let folder = std::path::absolute(folder)?;
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let logs = folder.join(LOGS);
+        fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", folder.display()))?;
         let user = Unprivileged::when_root(&[&folder, artefacts.cache()]);
         let nursery = Nursery::new()?;
         let start =
@@ -179,7 +184,7 @@ impl Servers {
                     artefacts: artefacts.clone(),
                     java: java.clone(),
                     folder: folder.join(server.name()),
-                    log: folder.join(format!("{server}.log")),
+                    log: logs.join(format!("{server}.log")),
                     user,
                     durable,
                 };
@@ -225,12 +230,11 @@ impl Servers {
 
     /// Lets all of them end in order.
     pub async fn stop(&self) {
-        let stop = self.running.iter().map(|running| self.stop_one(running.server));
-        for result in futures::future::join_all(stop).await {
-            if let Err(error) = result {
-                tracing::warn!("{error:#}");
-            }
-        }
+        let stop = |running: &Running| {
+            let (process, signal) = (running.process(), running.launch.stop);
+            async move { process.stop(signal, STOP_PATIENCE).await }
+        };
+        futures::future::join_all(self.running.iter().map(stop)).await;
     }
 
     fn find(&self, server: Server) -> Result<&Running> {

@@ -104,6 +104,12 @@ impl Layers {
         merge(&self.given).map_err(|error| fault(&error))
     }
 
+    /// Whether an operator gave this key, such as `kafka.brokers`, or it has its default.
+    #[must_use]
+    pub fn is_given(&self, key: &str) -> bool {
+        self.origin(key) != DEFAULT
+    }
+
     /// Where the value of a key came from: a file, an environment variable, or `default`.
     pub(super) fn origin(&self, key: &str) -> &str {
         let last = self.given.iter().rev().find(|given| given.path.join(".") == key);

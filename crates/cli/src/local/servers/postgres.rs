@@ -4,9 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::process::Signal;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Launch, Workplace};
 use crate::local::ports;
@@ -48,6 +48,19 @@ pub(super) async fn prepare(workplace: &Workplace) -> Result<Launch> {
     let spec = program("postgres", &["-D", &path, "-p", &port.to_string()]);
     // SIGINT: open connections are closed and the data is written; SIGTERM would wait for every client to leave.
     Ok(Launch { spec, address: format!("postgres://aqueduct@127.0.0.1:{port}/postgres"), stop: Signal::INT })
+}
+
+/// Makes the database `name`, a plain lower-case word, unless it is there, on the server of `url`, and returns its URL.
+pub async fn create_database(url: &str, name: &str) -> Result<String> {
+    let (server, _) = url.rsplit_once('/').context("the URL of Postgres names no database")?;
+    let mut connection = PgConnection::connect(url).await?;
+    let found =
+        sqlx::query("SELECT FROM pg_database WHERE datname = $1").bind(name).fetch_optional(&mut connection);
+    if found.await?.is_none() {
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(format!("{server}/{name}"))
 }
 
 /// It answers a query.
