@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on stops there, with the reason")]
 
+pub mod faults;
 mod scratch;
 mod servers;
 
