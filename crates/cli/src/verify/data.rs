@@ -5,7 +5,7 @@ use aqueduct_store::{DataTable, data};
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde_json::json;
 
-use super::difference::{Difference, Kind, differing_fields};
+use super::difference::{Difference, Kind, differing_paths};
 
 /// Reads under way at once.
 const READS: usize = 16;
@@ -30,7 +30,7 @@ impl Data {
                 Kind::Version { expected: item.version, found: found.version.as_i64() }
             }
             (Ok(expected), Some(found)) => {
-                let fields = differing_fields(&shown(&expected), &shown(&found));
+                let fields = differing_paths(&shown(&expected), &shown(&found), "attributes");
                 if fields.is_empty() {
                     return Ok(None);
                 }

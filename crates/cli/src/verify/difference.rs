@@ -77,8 +77,18 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Names of the top-level fields in which two JSON objects differ; the numbers 5 and 5.0 are the same.
-pub(super) fn differing_fields(expected: &serde_json::Value, found: &serde_json::Value) -> Vec<String> {
+/// Names of the fields in which two JSON objects differ; for the field `content` those in it, as `content.name`. The
+/// numbers 5 and 5.0 are the same.
+pub(super) fn differing_paths(expected: &serde_json::Value, found: &serde_json::Value, content: &str) -> Vec<String> {
+    let mut fields = differing_fields(expected, found);
+    if let Some(place) = fields.iter().position(|field| field == content) {
+        let inner = differing_fields(&expected[content], &found[content]);
+        fields.splice(place..=place, inner.into_iter().map(|field| format!("{content}.{field}")));
+    }
+    fields
+}
+
+fn differing_fields(expected: &serde_json::Value, found: &serde_json::Value) -> Vec<String> {
     let (Some(expected), Some(found)) = (expected.as_object(), found.as_object()) else {
         return if same(expected, found) { vec![] } else { vec!["(whole)".to_owned()] };
     };
@@ -113,6 +123,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_differs_in_the_content_is_named_inside_it() {
+        let (expected, found) = (json!({ "deleted": false, "document": { "a": 1, "b": 2 } }), json!({ "document": { "a": 1 } }));
+        assert_eq!(differing_paths(&expected, &found, "document"), ["deleted", "document.b"]);
+    }
 
     #[test]
     fn fields_that_differ_are_named_and_spellings_of_a_number_are_not() {

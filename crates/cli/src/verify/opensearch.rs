@@ -16,7 +16,7 @@ use opensearch::http::headers::HeaderMap;
 use opensearch::http::request::JsonBody;
 use serde_json::{Value, json};
 
-use super::difference::{Difference, Kind, differing_fields};
+use super::difference::{Difference, Kind, differing_paths};
 
 /// One generation of a view in OpenSearch.
 pub(super) struct Index {
@@ -73,11 +73,7 @@ impl Index {
         if let Some(found) = [guard, shown].into_iter().find(|version| *version != item.version.as_i64()) {
             return Some(Kind::Version { expected: item.version, found });
         }
-        let mut fields = differing_fields(&expected, &found["_source"]);
-        if let Some(place) = fields.iter().position(|field| field == "document") {
-            let inner = differing_fields(&expected["document"], &found["_source"]["document"]);
-            fields.splice(place..=place, inner.into_iter().map(|field| format!("document.{field}")));
-        }
+        let fields = differing_paths(&expected, &found["_source"], "document");
         (!fields.is_empty()).then_some(Kind::Value { fields })
     }
 
