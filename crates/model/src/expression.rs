@@ -35,10 +35,14 @@ use cel::IdedExpr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::large_stack::on_large_stack;
 use crate::problem::Mistake;
 use crate::schema::Schema;
 
 pub use scope::Scope;
+
+/// Characters of a message.
+const MESSAGE_LIMIT: usize = 300;
 
 /// A compiled expression. Cheap to clone; equal when the sources are.
 #[derive(Clone, Serialize, Deserialize)]
@@ -66,7 +70,7 @@ pub struct ExpressionError {
 }
 
 impl Expression {
-    /// Compiles `source`. With a schema, fields of `self` that it rules out are mistakes, too.
+    /// Compiles `source`. With a schema, fields of `self` that it rules out are mistakes, too. Needs a large stack.
     pub(crate) fn compile(source: &str, schema: Option<&Schema>) -> Result<Expression, Vec<Mistake>> {
         let program = compile::parse(source)?;
         let mistakes = check::mistakes(&program, schema);
@@ -108,7 +112,11 @@ impl Expression {
     }
 
     fn run(&self, program: &IdedExpr, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
-        let failed = |message: String| ExpressionError { expression: self.source.to_string(), message };
+        let failed = |message: String| {
+            // The interpreter shows values in its messages, whole.
+            let message = message.chars().take(MESSAGE_LIMIT).collect();
+            ExpressionError { expression: self.source.to_string(), message }
+        };
         if cost::of(program, scope.size()) > cost::LIMIT {
             return Err(failed("too much work for an item of this size".to_owned()));
         }
@@ -140,7 +148,9 @@ impl TryFrom<String> for Expression {
     type Error = ExpressionError;
 
     fn try_from(source: String) -> Result<Expression, ExpressionError> {
-        Expression::compile(&source, None).map_err(|mistakes| {
+        let compiled = on_large_stack(|| Expression::compile(&source, None))
+            .unwrap_or_else(|message| Err(vec![message.into()]));
+        compiled.map_err(|mistakes| {
             let messages: Vec<String> = mistakes.into_iter().map(|mistake| mistake.message).collect();
             ExpressionError { expression: source, message: messages.join("; ") }
         })

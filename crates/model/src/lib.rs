@@ -17,6 +17,7 @@
 mod document;
 mod expression;
 mod language;
+mod large_stack;
 mod model;
 mod problem;
 mod schema;

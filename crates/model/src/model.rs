@@ -7,6 +7,7 @@ use std::path::Path;
 use aqueduct_contract::TypeName;
 
 use crate::document::Place;
+use crate::large_stack::on_large_stack;
 use crate::problem::Report;
 use crate::type_file::{TypeFile, type_file};
 use crate::{Problem, Problems, Schema, Sequence, View};
@@ -67,7 +68,14 @@ impl Model {
         for (name, bytes) in files {
             let name = name.into();
             let mut report = Report::new(name.clone());
-            let found = type_file(bytes.as_ref(), &mut report);
+            let bytes = bytes.as_ref();
+            let found = match on_large_stack(|| type_file(bytes, &mut report)) {
+                Ok(found) => found,
+                Err(message) => {
+                    report.add(Place::default(), message);
+                    None
+                }
+            };
             problems.extend(report.into_problems());
             read.extend(found.map(|file| (name, file)));
         }

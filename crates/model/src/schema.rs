@@ -51,7 +51,7 @@ impl Schema {
         check::before_compiling(json)
     }
 
-    /// Compiles a schema that is known to have the right form. The findings point into `json`.
+    /// Compiles a schema that is known to have the right form; needs a large stack. The findings point into `json`.
     pub(crate) fn compile(json: Value) -> Result<Schema, Vec<Finding>> {
         let validator = options().build(&json).map_err(|error| vec![not_compiled(&error)])?;
         let has_defaults = check::subschemas(&json).iter().any(|(_, schema)| schema.contains_key("default"));

@@ -1,7 +1,5 @@
 //! From source to a syntax tree that is safe to walk.
 
-use std::thread;
-
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 use cel::{IdedExpr, ParseErrors};
 
@@ -11,36 +9,17 @@ use crate::problem::Mistake;
 /// Bytes of source. The language's schema has the same limit for files.
 const SOURCE_LIMIT: usize = 4000;
 
-/// The parser recurses deeply (over 20 KiB a level in a debug build), and overflowing a stack ends the process. The
-/// longest source that is let through needs less than half of this; pages that are not touched cost nothing.
-const PARSER_STACK: usize = 128 * 1024 * 1024;
-
 /// Levels of a syntax tree: evaluating one takes about 25 KiB of stack a level in a debug build, and the smallest
 /// stacks that evaluate have 2 MiB.
 const DEPTH_LIMIT: usize = 32;
 
-/// Parses on a thread with a stack of its own.
+/// Parses `source`. Needs a large stack.
 pub(super) fn parse(source: &str) -> Result<IdedExpr, Vec<Mistake>> {
     if source.len() > SOURCE_LIMIT {
         return Err(vec![format!("it is longer than {SOURCE_LIMIT} bytes").into()]);
     }
-    let parsed = thread::scope(|scope| {
-        let parser = thread::Builder::new().stack_size(PARSER_STACK);
-        let parsed = parser.spawn_scoped(scope, || {
-            let program = ENVIRONMENT.parser().parse(source).map_err(|errors| mistakes(&errors))?;
-            // Checked, and if need be dropped, where the stack is large.
-            if depth(&program) > DEPTH_LIMIT {
-                return Err(vec!["it is nested too deeply".into()]);
-            }
-            Ok(program)
-        });
-        parsed.map(thread::ScopedJoinHandle::join)
-    });
-    match parsed {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(vec!["the parser failed on it".into()]),
-        Err(error) => Err(vec![format!("no thread to parse it on: {error}").into()]),
-    }
+    let program = ENVIRONMENT.parser().parse(source).map_err(|errors| mistakes(&errors))?;
+    if depth(&program) > DEPTH_LIMIT { Err(vec!["it is nested too deeply".into()]) } else { Ok(program) }
 }
 
 fn mistakes(errors: &ParseErrors) -> Vec<Mistake> {

@@ -8,6 +8,8 @@ use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptes
 use serde_json::{Value, json};
 
 use super::{Expression, Scope};
+use crate::large_stack::on_large_stack;
+use crate::problem::Mistake;
 use crate::schema::Schema;
 
 fn item(attributes: Value) -> Item {
@@ -25,8 +27,12 @@ fn item(attributes: Value) -> Item {
     }
 }
 
+fn compile(source: &str, schema: Option<&Schema>) -> Result<Expression, Vec<Mistake>> {
+    on_large_stack(|| Expression::compile(source, schema)).unwrap()
+}
+
 fn expression(source: &str) -> Expression {
-    Expression::compile(source, None).unwrap_or_else(|mistakes| panic!("{source}: {mistakes:?}"))
+    compile(source, None).unwrap_or_else(|mistakes| panic!("{source}: {mistakes:?}"))
 }
 
 fn value(source: &str, attributes: Value) -> Value {
@@ -39,7 +45,7 @@ fn failure(source: &str, attributes: Value) -> String {
 
 fn mistakes(source: &str, schema: &Value) -> Vec<String> {
     let schema = Schema::compile(schema.clone()).ok().unwrap();
-    let mistakes = Expression::compile(source, Some(&schema)).err().unwrap_or_default();
+    let mistakes = compile(source, Some(&schema)).err().unwrap_or_default();
     let said = mistakes.into_iter().map(|mistake| match mistake.suggestion {
         Some(meant) => format!("{} ({meant}?)", mistake.message),
         None => mistake.message,
@@ -251,7 +257,7 @@ fn deep_expressions_are_refused_before_they_overflow_a_stack() {
             "x".repeat(4001),
         ] {
             // Some of these the parser folds into something small; what it does not is refused.
-            let _ = Expression::compile(&source, None);
+            let _ = compile(&source, None);
         }
     });
 }
@@ -261,7 +267,7 @@ fn the_deepest_expressions_that_load_can_be_evaluated() {
     on_a_small_stack(|| {
         let nested = |open: &str, close: &str| {
             let deepest = (1..40).map(|n| format!("{}1{}", open.repeat(n), close.repeat(n)));
-            deepest.filter_map(|source| Expression::compile(&source, None).ok()).next_back().unwrap()
+            deepest.filter_map(|source| compile(&source, None).ok()).next_back().unwrap()
         };
         let item = item(json!({}));
         for (open, close) in [
@@ -336,14 +342,14 @@ proptest! {
 
     #[test]
     fn any_text_compiles_or_is_refused(source in "\\PC{0,60}") {
-        let _ = Expression::compile(&source, None);
+        let _ = compile(&source, None);
     }
 
     #[test]
     fn anything_that_looks_like_cel_is_evaluated_or_refused(
         tokens in proptest::collection::vec(proptest::sample::select(TOKENS.to_vec()), 1..12), value in values(),
     ) {
-        if let Ok(expression) = Expression::compile(&tokens.concat(), None) {
+        if let Ok(expression) = compile(&tokens.concat(), None) {
             let _ = expression.evaluate(&Scope::of(&item(json!({"a": value}))));
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 
 use aqueduct_model::Model;
 use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+use serde_json::json;
 
 const ORDER: &str = "aqueduct: v1\ntype: ORDER\nschema: { type: object }\n";
 
@@ -71,6 +72,38 @@ fn deep_nesting_and_many_aliases_are_refused() {
     }
     for hostile in [deep, bomb] {
         assert_eq!(Model::parse([("a.yaml", hostile)]).unwrap_err().0.len(), 1);
+    }
+}
+
+#[test]
+fn a_schema_as_deep_as_a_file_can_be_is_read() {
+    for levels in [10, 25, 30, 40] {
+        let (open, close) = ("{type: object, properties: {a: ".repeat(levels), "}}".repeat(levels));
+        let file = format!("aqueduct: v1\ntype: ORDER\nschema: {open}{{default: 1}}{close}\n");
+        assert_eq!(Model::parse([("a.yaml", file)]).is_ok(), levels <= 30, "{levels}");
+    }
+}
+
+#[test]
+fn a_schema_that_goes_in_circles_or_deep_can_be_used() {
+    let deep = |keyword: &str| format!("{}{{}}{}", format!("{{{keyword}: ").repeat(55), "}".repeat(55));
+    for rest in [
+        "$ref: '#'".to_owned(),
+        "allOf: [{ $ref: '#' }, { $ref: '#/$defs/a' }], $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } }".to_owned(),
+        "properties: { a: { $ref: '#', default: {} } }".to_owned(),
+        "properties: { a: { $ref: '#' } }".to_owned(),
+        format!("not: {}", deep("not")),
+        format!("if: {}", deep("then")),
+        format!("additionalProperties: {}", deep("additionalProperties")),
+        format!("allOf: {}{}", "[{ allOf: ".repeat(20) + "[{}]", "}]".repeat(20)),
+    ] {
+        let file = format!("aqueduct: v1\ntype: ORDER\nschema: {{ type: object, {rest} }}\n");
+        let Ok(model) = Model::parse([("a.yaml", &file)]) else { continue };
+        let nested = (0..15).fold(json!({}), |inner, _| json!({ "a": inner }));
+        for attributes in [json!({}), nested] {
+            let of = model.types().next().unwrap();
+            let _ = of.schema.accept(attributes.as_object().unwrap().clone());
+        }
     }
 }
 

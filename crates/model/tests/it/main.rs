@@ -4,4 +4,5 @@
 
 mod folders;
 mod messages;
+mod reference;
 mod shop;

@@ -43,6 +43,14 @@ fn a_refused_line_is_named_with_its_field() {
 }
 
 #[test]
+fn the_order_of_its_readme_is_accepted() {
+    let readme = std::fs::read_to_string(root().join("deploy/examples/shop/README.md")).unwrap();
+    let (_, after) = readme.split_once("```json\n").unwrap();
+    let (order, _) = after.split_once("```").unwrap();
+    of(&shop(), "ORDER").schema.accept(serde_json::from_str(order).unwrap()).unwrap();
+}
+
+#[test]
 fn an_order_begins_as_pending() {
     let order = json!({"items": [{"code": "22423", "quantity": 1, "price": "12.75"}], "shippingAddress": {"street": "a", "city": "b"}});
     let accepted = of(&shop(), "ORDER").schema.accept(object(order)).unwrap();
