@@ -23,7 +23,7 @@ pub const ROW_REFUSED: &str = "RowRefused";
 /// What the engine is to do about `error`.
 #[must_use]
 pub fn classify(error: sqlx::Error) -> SinkError {
-    let Some(refusal) = error.as_database_error() else { return SinkError::Unavailable(Box::new(error)) };
+    let Some(refusal) = error.as_database_error() else { return unavailable(error) };
     let state = refusal.code().unwrap_or_default().into_owned();
     match (state.get(..2), state.as_str()) {
         (Some("22" | "23"), _) | (_, "54000") => {
@@ -31,8 +31,12 @@ pub fn classify(error: sqlx::Error) -> SinkError {
         }
         (Some("40"), _) | (_, "55P03" | "57014" | "53300") => SinkError::Saturated,
         (_, "42P01" | "42703") => SinkError::Unavailable(Box::new(TableGone(error))),
-        _ => SinkError::Unavailable(Box::new(error)),
+        _ => unavailable(error),
     }
+}
+
+fn unavailable(error: sqlx::Error) -> SinkError {
+    SinkError::Unavailable(Box::new(aqueduct_views::Error::from(error)))
 }
 
 /// Making the table again, empty, would not bring back what it held: its events are behind the committed offsets.

@@ -229,24 +229,45 @@ async fn a_user_of_the_database_keeps_their_own_migrations() {
 #[tokio::test]
 async fn a_start_that_was_cut_off_is_finished_by_the_next() {
     let settings = settings().await;
+    let before = in_opensearch(&settings, &model(&[ORDER])).await.unwrap();
+    let index = IndexNames::new("{}").registry(&names(&settings));
+    let entry = format!("{index}/_doc/orders.g1?refresh=true");
+    assert_eq!(http(&settings, Method::Delete, &entry, None).await.0, 200);
+
+    let changed = model(&[&ORDER.replace("paid: { type: boolean }", "paid: { type: string }")]);
+    let after = in_opensearch(&settings, &changed).await.unwrap();
+    assert_eq!(registered(&after), [("orders", 1, State::Live)]);
+    assert_eq!(
+        after.generations[0].definition, before.generations[0].definition,
+        "what the index was made from"
+    );
+    assert_eq!(registry(&settings).generations().await.unwrap(), after.generations);
+}
+
+#[tokio::test]
+async fn mappings_that_opensearch_does_not_take_are_a_clear_error_and_register_nothing() {
+    let settings = settings().await;
+    let wrong = "opensearch: { mappings: { properties: { paid: { type: bolean } } } }";
+    let error =
+        in_opensearch(&settings, &model(&[&ORDER.replace("opensearch: {}", wrong)])).await.unwrap_err();
+    assert!(!error.is_retryable() && error.to_string().contains("bolean"), "{error}");
+    let served = in_opensearch(&settings, &model(&[ORDER])).await.unwrap();
+    assert_eq!(served.differs, [("orders".to_owned(), false)].into(), "the corrected model is taken");
+}
+
+#[tokio::test]
+async fn a_generation_in_a_state_of_a_later_release_is_left_alone() {
+    let settings = settings().await;
     let orders = model(&[ORDER]);
-    in_opensearch(&settings, &orders).await.unwrap();
-    let index = IndexNames::new("").registry(&names(&settings));
-    let cut_off = json!({ "doc": { "state": "creating" } });
-    let update = format!("{{}}{index}/_update/orders.g1?refresh=true");
-
-    // After the index, before it was called live.
-    assert_eq!(http(&settings, Method::Post, &update, Some(cut_off.clone())).await.0, 200);
-    let served = in_opensearch(&settings, &orders).await.unwrap();
+    in_postgres(&settings, &orders).await.unwrap();
+    sql(
+        &settings,
+        "INSERT INTO aqueduct_internal.views SELECT view, 2, type, 'building', definition, digest \
+         FROM aqueduct_internal.views",
+    )
+    .await;
+    let served = in_postgres(&settings, &orders).await.unwrap();
     assert_eq!(registered(&served), [("orders", 1, State::Live)]);
-
-    // After the registration, before the index.
-    assert_eq!(http(&settings, Method::Post, &update, Some(cut_off)).await.0, 200);
-    assert_eq!(http(&settings, Method::Delete, "{}orders-g1", None).await.0, 200);
-    let served = in_opensearch(&settings, &orders).await.unwrap();
-    assert_eq!(registered(&served), [("orders", 1, State::Live)]);
-    assert_eq!(registry(&settings).generations().await.unwrap(), served.generations);
-    assert_eq!(http(&settings, Method::Get, "{}orders-g1", None).await.0, 200);
 }
 
 #[tokio::test]

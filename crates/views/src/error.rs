@@ -7,7 +7,10 @@ use crate::postgres::quote::QuoteError;
 pub enum Error {
     /// Postgres did not do it.
     #[error("Postgres: {0}")]
-    Postgres(#[from] sqlx::Error),
+    Postgres(#[source] sqlx::Error),
+    /// No connection to Postgres came about in time.
+    #[error("Postgres was not reached within postgres.connect_timeout")]
+    PostgresNotReached,
     /// The registry's own tables could not be made.
     #[error("the registry's migrations: {0}")]
     Migrations(#[from] sqlx::migrate::MigrateError),
@@ -68,9 +71,21 @@ impl Error {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Postgres(_) | Error::OpenSearch(_) | Error::Refused { .. } => true,
+            Error::Postgres(_) | Error::PostgresNotReached | Error::OpenSearch(_) => true,
+            // 400 speaks of the request itself, such as mappings of a view that OpenSearch does not know.
+            Error::Refused { status, .. } => *status != 400,
             Error::Migrations(error) => matches!(error, sqlx::migrate::MigrateError::Execute(_)),
             Error::Url(_) | Error::Taken { .. } | Error::Name { .. } | Error::Registry(_) => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Error {
+        match error {
+            // The pool tries to connect for as long as it may and then says only that time is up.
+            sqlx::Error::PoolTimedOut => Error::PostgresNotReached,
+            other => Error::Postgres(other),
         }
     }
 }

@@ -1,14 +1,10 @@
 //! What a registry says: which generations of which views there are.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use aqueduct_model::View;
 use jiff::Timestamp;
 use prometheus::{IntGaugeVec, Opts, Registry};
-
-use crate::Error;
 
 /// One generation of one view, as the registry holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +22,10 @@ pub struct Generation {
 /// Where a generation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Registered; what holds its data may not exist yet.
-    Creating,
     /// What readers of the public name see.
     Live,
+    /// A state that this release does not know, so not one to serve.
+    Unknown,
 }
 
 impl Generation {
@@ -47,30 +43,11 @@ impl Generation {
 }
 
 impl State {
-    /// As the registries write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Creating => "creating",
-            State::Live => "live",
-        }
-    }
-}
+    /// How the registries write [`State::Live`].
+    pub(crate) const LIVE: &str = "live";
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for State {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<State, Error> {
-        [State::Creating, State::Live]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| Error::Registry(format!("the state {text:?} is of a later release than this one")))
+    pub(crate) fn read(text: &str) -> State {
+        if text == State::LIVE { State::Live } else { State::Unknown }
     }
 }
 

@@ -20,7 +20,11 @@ use aqueduct_model::SearchView;
 use serde_json::{Map, Value, json};
 
 use super::{IndexNames, Settings};
-use crate::{Generation, definition};
+use crate::Generation;
+
+/// Where an index says of which view it is, complete: by this it is known as ours, and not one that happens to have the
+/// name.
+pub(super) const DEFINITION: &str = "aqueduct-view";
 
 /// A longer value is not found by `keyword`. In bytes, four a character at most, this is what Lucene takes as one term:
 /// without the limit a longer value would have its document refused.
@@ -57,8 +61,7 @@ pub fn create_index(generation: &Generation, names: &IndexNames, settings: &Sett
             "refresh_interval": settings.refresh_interval,
         } },
         "mappings": {
-            // By this an index is known as this generation's, and not one that happens to have its name.
-            "_meta": { "aqueduct": { "definition": definition::digest(&generation.definition) } },
+            "_meta": { DEFINITION: generation.definition },
             "dynamic": false,
             // Only where a view asks for dynamic fields. A string is a string, whatever the first one looks like.
             "date_detection": false,
@@ -306,7 +309,7 @@ mod tests {
         let generation = Generation {
             definition: serde_json::from_value(definition).unwrap(),
             number: 1,
-            state: State::Creating,
+            state: State::Live,
             created_at: Timestamp::UNIX_EPOCH,
         };
         let settings = Settings {

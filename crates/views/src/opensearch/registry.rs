@@ -1,11 +1,13 @@
 //! Which generations there are in OpenSearch: the index `aqueduct-views`.
 //!
-//! Two requests cannot be one transaction, so a generation is registered first, as `creating`, by a write that only one
-//! worker can win (`op_type=create`); whoever finds it so makes its index and then calls it `live`. Every step can be
-//! done twice, and a crash between two is finished by the next start.
+//! Two requests cannot be one transaction, so a view's index comes first, with its complete definition in it (`_meta`):
+//! of workers that start at once, one makes it. Whoever finds it there registers the definition that it holds, by a
+//! write that only one can win (`op_type=create`). Every step can be done twice, and a crash between two is finished by
+//! the next start. So a registered generation has its index, always, and a model with mappings that OpenSearch does not
+//! take registers nothing.
 //!
-//! Of a live generation missing aliases are made again, an index is not: its events are behind the committed offsets of
-//! its group, so an empty one would stay empty. Its sink waits, loudly, until it is back.
+//! Of a registered generation missing aliases are made again, an index is not: its events are behind the committed
+//! offsets of its group, so an empty one would stay empty. Its sink waits, loudly, until it is back.
 
 use aqueduct_contract::Names;
 use aqueduct_model::{Model, View};
@@ -50,20 +52,13 @@ impl Registry {
         let registered = self.generations().await?;
         for view in &wanted {
             if registered.iter().all(|generation| generation.view() != view.name) {
-                self.register_first(view).await?;
+                self.create_first(view).await?;
             }
         }
-        let mut live = Vec::new();
-        for mut generation in self.generations().await? {
-            match generation.state {
-                State::Creating => {
-                    self.create_index(&generation).await?;
-                    generation.state = State::Live;
-                    self.put(&generation, "").await?.accepted()?;
-                }
-                State::Live => self.complete(&generation).await?,
-            }
-            live.push(generation);
+        let mut live = self.generations().await?;
+        live.retain(|generation| generation.state == State::Live);
+        for generation in &live {
+            self.complete(generation).await?;
         }
         Ok(Served::compare(live, &wanted))
     }
@@ -99,50 +94,53 @@ impl Registry {
         }
     }
 
-    async fn register_first(&self, view: &View) -> Result<(), Error> {
-        let generation = Generation {
+    async fn create_first(&self, view: &View) -> Result<(), Error> {
+        let mut generation = Generation {
             definition: view.clone(),
             number: 1,
-            state: State::Creating,
+            state: State::Live,
             created_at: Timestamp::now(),
         };
-        let answer = self.put(&generation, "?op_type=create").await?;
-        if answer.status == 409 {
-            // Another worker was first; its definition counts.
-            return Ok(());
+        self.check_public_name(&generation).await?;
+        let index = self.names.index(&generation);
+        let body = mappings::create_index(&generation, &self.names, &self.settings);
+        let answer = self.send(Method::Put, &index, Some(body)).await?;
+        if answer.is_error("resource_already_exists_exception") {
+            generation.definition = self.definition_in(&index, &generation).await?;
+        } else {
+            answer.accepted()?;
         }
-        tracing::info!(view = view.name, generation = 1, "registered a view");
-        answer.accepted().map(drop)
+        self.register(&generation).await
     }
 
-    async fn put(&self, generation: &Generation, query: &str) -> Result<Answer, Error> {
+    /// What the index of a worker that was faster, or of a start that was cut off, was made from.
+    async fn definition_in(&self, index: &str, generation: &Generation) -> Result<View, Error> {
+        let mut answer = self.send(Method::Get, &format!("{index}/_mapping"), None).await?.accepted()?;
+        let definition = answer[index]["mappings"]["_meta"][mappings::DEFINITION].take();
+        match serde_json::from_value::<View>(definition) {
+            Ok(definition) if definition.name == generation.view() => Ok(definition),
+            _ => Err(taken(generation, index.to_owned())),
+        }
+    }
+
+    async fn register(&self, generation: &Generation) -> Result<(), Error> {
         let body = json!({
             "view": generation.view(),
             "generation": generation.number,
             "type": generation.definition.type_name,
-            "state": generation.state.as_str(),
+            "state": State::LIVE,
             "definition": generation.definition.definition(),
             "digest": definition::digest(&generation.definition),
             "created_at": aqueduct_contract::format_time(generation.created_at),
         });
-        self.send(Method::Put, &format!("{}/_doc/{}{query}", self.index, generation.sink()), Some(body)).await
-    }
-
-    async fn create_index(&self, generation: &Generation) -> Result<(), Error> {
-        self.check_public_name(generation).await?;
-        let index = self.names.index(generation);
-        let body = mappings::create_index(generation, &self.names, &self.settings);
-        let answer = self.send(Method::Put, &index, Some(body)).await?;
-        if !answer.is_error("resource_already_exists_exception") {
-            return answer.accepted().map(drop);
+        let path = format!("{}/_create/{}", self.index, generation.sink());
+        let answer = self.send(Method::Put, &path, Some(body)).await?;
+        if answer.status == 409 {
+            // Another worker was first.
+            return Ok(());
         }
-        let existing = self.send(Method::Get, &format!("{index}/_mapping"), None).await?.accepted()?;
-        let digest = &existing[&index]["mappings"]["_meta"]["aqueduct"]["definition"];
-        if *digest == definition::digest(&generation.definition) {
-            Ok(())
-        } else {
-            Err(taken(generation, index))
-        }
+        tracing::info!(view = generation.view(), generation = 1, "registered a view and made its index");
+        answer.accepted().map(drop)
     }
 
     /// Makes the aliases that a live generation's index should have.
@@ -205,7 +203,7 @@ fn read(source: &Value) -> Result<Generation, Error> {
         definition: serde_json::from_value(source["definition"].clone())
             .map_err(|error| unreadable(&error))?,
         number: serde_json::from_value(source["generation"].clone()).map_err(|error| unreadable(&error))?,
-        state: source["state"].as_str().unwrap_or_default().parse()?,
+        state: State::read(source["state"].as_str().unwrap_or_default()),
         created_at: serde_json::from_value(source["created_at"].clone())
             .map_err(|error| unreadable(&error))?,
     })

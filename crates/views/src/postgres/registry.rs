@@ -33,7 +33,7 @@ impl Registry {
     /// Makes generation 1 of every view of the model that is not registered, and returns what is live. Safe to call by
     /// many at once; calling it again does nothing.
     pub async fn ensure(&self, model: &Model) -> Result<Served, Error> {
-        migrations().run(&self.pool).await?;
+        self.migrate().await?;
         let wanted: Vec<View> =
             model.types().flat_map(|of| &of.views).filter_map(definition::in_postgres).collect();
         let mut transaction = self.pool.begin().await?;
@@ -53,6 +53,16 @@ impl Registry {
         }
         transaction.commit().await?;
         Ok(Served::compare(live, &wanted))
+    }
+
+    async fn migrate(&self) -> Result<(), Error> {
+        // The lock that migrations take belongs to the connection. Should they fail, it has to end with it, instead of
+        // going back to the pool still locked.
+        let alone = self.pool.options().clone().max_connections(1);
+        let alone = alone.connect_lazy_with(self.pool.connect_options().as_ref().clone());
+        let migrated = migrations().run(&alone).await;
+        alone.close().await;
+        Ok(migrated?)
     }
 
     /// Every generation, by view and number. Fails while nothing was ever registered in this database.
@@ -91,7 +101,7 @@ fn read(row: &PgRow) -> Result<Generation, Error> {
     Ok(Generation {
         definition: serde_json::from_value(definition.0).map_err(|error| unreadable(&error))?,
         number: u32::try_from(number).map_err(|error| unreadable(&error))?,
-        state: row.try_get::<&str, _>("state")?.parse()?,
+        state: State::read(row.try_get("state")?),
         created_at: created_at.parse().map_err(|error| unreadable(&error))?,
     })
 }
@@ -112,7 +122,7 @@ async fn create_first(connection: &mut PgConnection, view: &View) -> Result<(), 
     )
     .bind(&view.name)
     .bind(view.type_name.as_str())
-    .bind(State::Live.as_str())
+    .bind(State::LIVE)
     .bind(view.definition())
     .bind(definition::digest(view))
     .bind(aqueduct_contract::format_time(generation.created_at))

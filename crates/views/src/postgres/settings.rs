@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 pub struct Settings {
     /// `postgres://user:password@host:port/database`. A secret.
     pub url: String,
-    /// Connections a process opens at most.
+    /// Connections of one pool at most; a worker has a pool for each view.
     pub max_connections: u32,
     /// How long a statement waits for a connection.
     #[serde(with = "humantime_serde")]
