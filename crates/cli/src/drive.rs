@@ -31,6 +31,11 @@ use expected::Expectation;
 use lane::Lane;
 pub use stores::Stores;
 
+/// The views of the shop.
+pub fn views() -> impl Iterator<Item = &'static str> {
+    shop::SHOWN.iter().map(|shown| shown.view)
+}
+
 /// Commands under way at once.
 const LANES: u64 = 16;
 

@@ -76,6 +76,13 @@ impl Mix {
         self.created + self.updated + self.patched + self.deleted + self.conflicts + self.unanswered
     }
 
+    /// At least a tenth each of version conflicts, updates (by PUT or PATCH) and deletes.
+    #[must_use]
+    pub fn has_a_tenth_of_each(&self) -> bool {
+        let tenth = self.commands().div_ceil(10);
+        [self.conflicts, self.updated + self.patched, self.deleted].into_iter().all(|count| count >= tenth)
+    }
+
     /// Adds what another lane did.
     pub fn add(&mut self, other: &Mix) {
         self.created += other.created;

@@ -5,6 +5,7 @@
 //! ```
 
 mod introduction;
+mod load;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -48,6 +49,12 @@ pub struct Up {
     /// Start the servers alone, to run a fleet or the tests against them
     #[arg(long)]
     servers_only: bool,
+    /// Send 2,000 commands, check that every store holds what was answered, and exit
+    #[arg(long, conflicts_with_all = ["traffic", "model", "servers_only"])]
+    once: bool,
+    /// Keep sending commands, and show what moves
+    #[arg(long, conflicts_with_all = ["model", "servers_only"])]
+    traffic: bool,
     #[command(flatten)]
     host: Host,
 }
@@ -120,7 +127,7 @@ async fn start(up: &Up) -> Result<Running> {
     Ok(Running { folder, servers, fleet, board })
 }
 
-/// Introduces the stack, then waits until something of it cannot go on.
+/// Introduces the stack, loads it if asked to, and else waits until something of it cannot go on.
 async fn watch(up: &Up, running: &mut Running) -> Result<()> {
     let stack = running.board.stack();
     let is_shop = stack.settings.with_file_name("model").exists();
@@ -134,7 +141,17 @@ async fn watch(up: &Up, running: &mut Running) -> Result<()> {
             _ => select_all(ends).await.1,
         }
     };
+    let loaded = async {
+        if up.once {
+            load::once(&stack).await
+        } else if up.traffic {
+            load::traffic(&stack).await
+        } else {
+            std::future::pending().await
+        }
+    };
     tokio::select! {
+        loaded = loaded => loaded,
         failed = running.fleet.failed() => failed,
         index = server_ended => {
             let process = &started[index];

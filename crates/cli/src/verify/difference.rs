@@ -79,7 +79,11 @@ impl std::fmt::Display for Difference {
 
 /// Names of the fields in which two JSON objects differ; for the field `content` those in it, as `content.name`. The
 /// numbers 5 and 5.0 are the same.
-pub(super) fn differing_paths(expected: &serde_json::Value, found: &serde_json::Value, content: &str) -> Vec<String> {
+pub(super) fn differing_paths(
+    expected: &serde_json::Value,
+    found: &serde_json::Value,
+    content: &str,
+) -> Vec<String> {
     let mut fields = differing_fields(expected, found);
     if let Some(place) = fields.iter().position(|field| field == content) {
         let inner = differing_fields(&expected[content], &found[content]);
@@ -126,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_differs_in_the_content_is_named_inside_it() {
-        let (expected, found) = (json!({ "deleted": false, "document": { "a": 1, "b": 2 } }), json!({ "document": { "a": 1 } }));
+        let (expected, found) =
+            (json!({ "deleted": false, "document": { "a": 1, "b": 2 } }), json!({ "document": { "a": 1 } }));
         assert_eq!(differing_paths(&expected, &found, "document"), ["deleted", "document.b"]);
     }
 
