@@ -4,6 +4,7 @@
 
 mod layers;
 mod local;
+mod projector;
 mod sync;
 mod sync_rds;
 mod sync_search;

@@ -101,11 +101,16 @@ pub(crate) fn event(item: Item) -> Event {
 
 /// The record that a publisher makes of it.
 pub(crate) fn record(item: Item) -> Record {
+    record_in("orders", item)
+}
+
+/// The same in a topic.
+pub(crate) fn record_in(topic: &str, item: Item) -> Record {
     let event = event(item);
     let pairs = Headers::of(&event).to_pairs();
     let headers: Vec<(&str, Option<&[u8]>)> =
         pairs.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
     let (key, value) = (event.item.key.to_string(), event.to_json());
     let parts = RecordParts { key: Some(key.as_bytes()), value: Some(value.as_bytes()), headers: &headers };
-    Record::new("orders".into(), 0, 0, 0, parts)
+    Record::new(topic.into(), 0, 0, 0, parts)
 }
