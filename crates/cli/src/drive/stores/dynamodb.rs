@@ -30,7 +30,8 @@ async fn log(
         .dynamodb
         .query()
         .table_name(format!("{}-events", stores.prefix))
-        .key_condition_expression("item = :item")
+        .key_condition_expression("#item = :item")
+        .expression_attribute_names("#item", "item")
         .expression_attribute_values(":item", AttributeValue::S(item))
         .consistent_read(true)
         .into_paginator()
