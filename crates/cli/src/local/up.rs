@@ -123,7 +123,9 @@ async fn start(up: &Up) -> Result<Running> {
         ready = fleet::ready(&members, READY_PATIENCE) => ready?,
         failed = fleet.failed() => failed?,
     }
-    done("fleet", begun);
+    if !up.servers_only {
+        done("fleet", begun);
+    }
     Ok(Running { folder, servers, fleet, board })
 }
 

