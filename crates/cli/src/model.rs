@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use aqueduct_model::{Model, Problem};
+use aqueduct_model::{Model, Problem, SCHEMA};
 use serde_json::json;
 
 /// What of a model is to be done.
@@ -26,12 +26,20 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of model files, for editors
+    Schema,
 }
 
 /// Does it, and prints what came of it to standard output.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    let Task::Check { dir, json } = args.task;
-    Ok(check(&dir, json, &mut io::stdout().lock())?)
+    let mut out = io::stdout().lock();
+    match args.task {
+        Task::Check { dir, json } => Ok(check(&dir, json, &mut out)?),
+        Task::Schema => {
+            out.write_all(SCHEMA.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 fn check(dir: &Path, json: bool, out: &mut impl Write) -> io::Result<ExitCode> {

@@ -99,12 +99,6 @@ impl Model {
     pub fn types(&self) -> impl Iterator<Item = &Type> {
         self.types.values()
     }
-
-    /// The view of that name and its type: view names are unique in a model.
-    #[must_use]
-    pub fn view(&self, name: &str) -> Option<(&Type, &View)> {
-        self.types().find_map(|of| of.views.iter().find(|view| view.name == name).map(|view| (of, view)))
-    }
 }
 
 /// Types and views that two files define.

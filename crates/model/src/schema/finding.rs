@@ -23,7 +23,10 @@ pub(crate) fn findings(schema: &Value, error: &ValidationError<'_>) -> Vec<Findi
     let at = error.instance_path().as_str();
     let finding = |pointer: String, message: String, suggestion: Option<String>| Finding {
         pointer,
-        keyword: error.kind().keyword().to_owned(),
+        keyword: match error.kind() {
+            ValidationErrorKind::FalseSchema if closes_object(error) => "additionalProperties".to_owned(),
+            kind => kind.keyword().to_owned(),
+        },
         message,
         suggestion,
     };
@@ -119,6 +122,11 @@ fn message(schema: &Value, error: &ValidationError<'_>) -> String {
         ValidationErrorKind::Custom { message, .. } => message.clone(),
         _ => shortened(&error.to_string()),
     }
+}
+
+/// Whether it is said of an object that its schema, which has no `properties`, allows no fields.
+fn closes_object(error: &ValidationError<'_>) -> bool {
+    error.schema_path().as_str().ends_with("/additionalProperties")
 }
 
 /// The fields that the object schema which refused one does know.
