@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use aqueduct_cli::drive::Driver;
-use aqueduct_tests::{Fleet, Private, Server, eventually};
+use aqueduct_tests::{Fleet, Private, Server, eventually, servers};
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
@@ -12,16 +12,23 @@ use crate::fleet::PATIENCE;
 
 /// Kills one process of the fleet three times under traffic; nothing accepted may be lost, whatever it was.
 async fn killed_under_traffic(name: &str, seed: u64) -> Result<()> {
-    let fleet = Fleet::start().await?;
+    let fleet = Fleet::on(servers().await).await.start().await?;
     let stop = CancellationToken::new();
-    let driver = Driver::new(&fleet.api, fleet.stores("driven").await?, seed)?;
+    let driver = Driver::new(&fleet.api(), fleet.stores("driven").await?, seed)?;
     let bar = ProgressBar::hidden();
     let traffic = driver.drive(u64::MAX, Some(150), &stop, &bar);
     let kills = async {
         for _ in 0..3 {
             let target = bar.position() + 150;
-            eventually("traffic goes on", PATIENCE, || async { (bar.position() >= target).then_some(()) }).await;
-            fleet.kill(name).await?;
+            eventually("traffic goes on", PATIENCE, || async { (bar.position() >= target).then_some(()) })
+                .await;
+            let before = fleet.member(name).restarts;
+            fleet.kill(name);
+            eventually("the supervisor starts it again", PATIENCE, || async {
+                let member = fleet.member(name);
+                (member.restarts > before && member.pid.is_some()).then_some(())
+            })
+            .await;
         }
         stop.cancel();
         anyhow::Ok(())
@@ -40,26 +47,26 @@ async fn a_killed_command_api_loses_no_accepted_write() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_projector_is_started_again_and_catches_up() -> Result<()> {
-    killed_under_traffic("projector", 12).await
+    killed_under_traffic("projector-1", 12).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_sync_rds_is_started_again_and_catches_up() -> Result<()> {
-    killed_under_traffic("sync-rds", 13).await
+    killed_under_traffic("sync-rds-1", 13).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_sync_search_is_started_again_and_catches_up() -> Result<()> {
-    killed_under_traffic("sync-search", 14).await
+    killed_under_traffic("sync-search-1", 14).await
 }
 
 /// Stops a server for 20 s under traffic: its worker's lag rises and returns to 0, nothing is dead-lettered, and no
 /// other worker notices.
 async fn outage(server: Server, worker: &str, bystander: &str, seed: u64) -> Result<()> {
     let servers = Private::start(&Server::ALL).await?;
-    let fleet = Fleet::start_on(&servers.servers, "").await?;
+    let fleet = Fleet::on(&servers.servers).await.start().await?;
     let stop = CancellationToken::new();
-    let driver = Driver::new(&fleet.api, fleet.stores("driven").await?, seed)?;
+    let driver = Driver::new(&fleet.api(), fleet.stores("driven").await?, seed)?;
     let bar = ProgressBar::hidden();
     let traffic = driver.drive(u64::MAX, Some(60), &stop, &bar);
     let fault = async {
@@ -67,12 +74,12 @@ async fn outage(server: Server, worker: &str, bystander: &str, seed: u64) -> Res
         servers.stop(server).await?;
         tokio::time::sleep(Duration::from_secs(20)).await;
         eventually("lag rises", PATIENCE, || async {
-            let lag = fleet.metric(worker, "aqueduct_consumer_lag_records").await.ok()?;
+            let lag = fleet.metrics(worker).await?.get("aqueduct_consumer_lag_records");
             (lag > 50.0).then_some(())
         })
         .await;
         eventually("the others keep up", PATIENCE, || async {
-            let lag = fleet.metric(bystander, "aqueduct_consumer_lag_seconds").await.ok()?;
+            let lag = fleet.metrics(bystander).await?.get("aqueduct_consumer_lag_seconds");
             (lag < 5.0).then_some(())
         })
         .await;
@@ -84,25 +91,26 @@ async fn outage(server: Server, worker: &str, bystander: &str, seed: u64) -> Res
     fault?;
     driven?.settle(PATIENCE).await?;
     eventually("lag returns to 0", PATIENCE, || async {
-        let lag = fleet.metric(worker, "aqueduct_consumer_lag_records").await.ok()?;
+        let lag = fleet.metrics(worker).await?.get("aqueduct_consumer_lag_records");
         (lag == 0.0).then_some(())
     })
     .await;
-    for worker in ["projector", "sync-rds", "sync-search"] {
-        let set_aside = format!("aqueduct_events_total{{group=\"{}.{worker}", fleet.settings.prefix);
-        let text = fleet.metrics(worker).await?;
-        let dead = text.lines().filter(|line| line.starts_with(&set_aside) && line.contains("dead_lettered"));
-        assert!(dead.clone().all(|line| line.ends_with(" 0")), "{worker}: {:?}", dead.collect::<Vec<_>>());
+    for worker in ["projector-1", "sync-rds-1", "sync-search-1"] {
+        let url = format!("http://{}/metrics", fleet.member(worker).admin);
+        let text = reqwest::get(url).await?.text().await?;
+        let set_aside =
+            text.lines().filter(|line| line.contains("outcome=\"dead_lettered\"") && !line.ends_with(" 0"));
+        assert_eq!(set_aside.collect::<Vec<_>>(), [""; 0], "{worker}");
     }
     fleet.agrees(PATIENCE).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_down_for_20_s_dead_letters_nothing_and_disturbs_no_other() -> Result<()> {
-    outage(Server::Postgres, "sync-rds", "sync-search", 21).await
+    outage(Server::Postgres, "sync-rds-1", "sync-search-1", 21).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opensearch_down_for_20_s_dead_letters_nothing_and_disturbs_no_other() -> Result<()> {
-    outage(Server::OpenSearch, "sync-search", "sync-rds", 22).await
+    outage(Server::OpenSearch, "sync-search-1", "sync-rds-1", 22).await
 }

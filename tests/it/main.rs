@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops there")]
 
+mod faults;
+mod fleet;
 mod layers;
 mod local;
+mod online_retail;
 mod projector;
 mod sync;
 mod sync_rds;
 mod sync_search;
+mod verify;
 mod views;

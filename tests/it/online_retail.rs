@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aqueduct_tests::Fleet;
+use aqueduct_tests::{Fleet, servers};
 use clap::Parser;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use reqwest::StatusCode;
@@ -78,7 +78,7 @@ fn requests(lines: Vec<Line>) -> Vec<Request> {
 
 /// Whether it was accepted. A refusal must name the line and the field.
 async fn send(fleet: &Fleet, (type_name, id, attributes): Request) -> anyhow::Result<(&'static str, bool)> {
-    let url = format!("{}/v1/retail/{type_name}", fleet.api);
+    let url = format!("{}/v1/retail/{type_name}", fleet.api());
     let mut body = json!({ "attributes": attributes });
     if let Some(id) = id {
         body["id"] = json!(id);
@@ -89,7 +89,8 @@ async fn send(fleet: &Fleet, (type_name, id, attributes): Request) -> anyhow::Re
     }
     assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "{body}");
     let problem: Value = response.json().await?;
-    let pointers: Vec<&str> = problem["errors"].as_array().into_iter().flatten().filter_map(|e| e["pointer"].as_str()).collect();
+    let pointers: Vec<&str> =
+        problem["errors"].as_array().into_iter().flatten().filter_map(|e| e["pointer"].as_str()).collect();
     assert!(!pointers.is_empty());
     for pointer in pointers {
         let parts: Vec<&str> = pointer.rsplitn(3, '/').collect();
@@ -109,10 +110,13 @@ async fn every_sound_invoice_stands_in_all_stores_and_every_other_is_refused_who
         return Ok(());
     };
     let lines: Vec<Line> = reader.deserialize().collect::<Result<_, _>>()?;
-    let fleet = Fleet::start().await?;
+    let fleet = Fleet::on(servers().await).await.start().await?;
 
-    let answers: Vec<(&str, bool)> =
-        stream::iter(requests(lines)).map(|request| send(&fleet, request)).buffer_unordered(16).try_collect().await?;
+    let answers: Vec<(&str, bool)> = stream::iter(requests(lines))
+        .map(|request| send(&fleet, request))
+        .buffer_unordered(16)
+        .try_collect()
+        .await?;
     let count = |wanted: &[(&str, bool)]| answers.iter().filter(|answer| wanted.contains(answer)).count();
     assert_eq!(count(&[("ORDER", true)]), 1_432);
     assert_eq!(count(&[("CREDIT_NOTE", true)]), 44);

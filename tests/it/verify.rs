@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aqueduct_cli::verify::{Difference, Kind};
-use aqueduct_tests::Fleet;
+use aqueduct_tests::{Fleet, servers};
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,10 +20,12 @@ struct Shelf {
 
 impl Shelf {
     async fn filled() -> Result<Shelf> {
-        let shelf = Shelf { fleet: Fleet::start().await?, http: reqwest::Client::new() };
+        let shelf =
+            Shelf { fleet: Fleet::on(servers().await).await.start().await?, http: reqwest::Client::new() };
         for n in 1..=5 {
-            let url = format!("{}/v1/{TENANT}/PRODUCT", shelf.fleet.api);
-            let body = json!({ "id": format!("P-{n}"), "attributes": { "name": "Lantern", "price": "2.50" } });
+            let url = format!("{}/v1/{TENANT}/PRODUCT", shelf.fleet.api());
+            let body =
+                json!({ "id": format!("P-{n}"), "attributes": { "name": "Lantern", "price": "2.50" } });
             shelf.http.post(&url).json(&body).send().await?.error_for_status()?;
             let body = json!({ "version": 1, "attributes": { "price": "3.00" } });
             shelf.http.patch(format!("{url}/P-{n}")).json(&body).send().await?.error_for_status()?;
@@ -78,7 +80,8 @@ async fn a_changed_deleted_added_or_back_dated_row_is_reported() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_deleted_added_or_back_dated_document_is_reported() -> Result<()> {
     let shelf = Shelf::filled().await?;
-    let path = |id: &str, version: u64| format!("_doc/{TENANT}|{id}?version={version}&version_type=external_gte");
+    let path =
+        |id: &str, version: u64| format!("_doc/{TENANT}|{id}?version={version}&version_type=external_gte");
     let read = async |id: &str| {
         let found = shelf.opensearch(Method::GET, &format!("_doc/{TENANT}|{id}"), Value::Null).await?;
         anyhow::Ok(found["_source"].clone())
@@ -101,10 +104,15 @@ async fn a_changed_deleted_added_or_back_dated_item_of_the_read_table_is_reporte
     let shelf = Shelf::filled().await?;
     let client = shelf.fleet.settings.dynamodb.connect().await;
     let table = format!("{}-data", shelf.fleet.settings.prefix);
-    let (pk, sk) = (AttributeValue::S(format!("{TENANT}#PRODUCT")), |id: &str| AttributeValue::S(format!("PRODUCT#{id}")));
+    let (pk, sk) = (AttributeValue::S(format!("{TENANT}#PRODUCT")), |id: &str| {
+        AttributeValue::S(format!("PRODUCT#{id}"))
+    });
     let update = |id: &str, set: &str, value: AttributeValue| {
         let update = client.update_item().table_name(&table).key("pk", pk.clone()).key("sk", sk(id));
-        update.update_expression(format!("SET {set} = :value")).expression_attribute_values(":value", value).send()
+        update
+            .update_expression(format!("SET {set} = :value"))
+            .expression_attribute_values(":value", value)
+            .send()
     };
     update("P-1", "attributes.price", AttributeValue::S("9.99".to_owned())).await?;
     client.delete_item().table_name(&table).key("pk", pk.clone()).key("sk", sk("P-2")).send().await?;
@@ -125,12 +133,18 @@ async fn the_command_exits_with_0_when_all_agree_and_with_1_when_not() -> Result
     assert_eq!((agreed.code, agreed.out.contains(": agree")), (Some(0), true), "{}", agreed.out);
     let pool: PgPool = shelf.fleet.settings.postgres.connect_lazy()?;
     sqlx::query("DELETE FROM products__g1 WHERE id = 'P-2'").execute(&pool).await?;
-    let differing = shelf.fleet.aqueduct(&["verify", "--view", "products", "--json", "--settle", "0"]).await?;
+    let differing =
+        shelf.fleet.aqueduct(&["verify", "--view", "products", "--json", "--settle", "0"]).await?;
     assert_eq!(differing.code, Some(1), "{}", differing.out);
     let report: Value = serde_json::from_str(&differing.out)?;
     assert_eq!(report["differences"][0]["id"], "P-2");
     assert_eq!(report["differences"][0]["difference"], "missing");
     let unknown = shelf.fleet.aqueduct(&["verify", "--view", "produts"]).await?;
-    assert_eq!((unknown.code, unknown.err.contains("no view called produts")), (Some(1), true), "{}", unknown.err);
+    assert_eq!(
+        (unknown.code, unknown.err.contains("no view called produts")),
+        (Some(1), true),
+        "{}",
+        unknown.err
+    );
     Ok(())
 }

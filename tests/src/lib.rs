@@ -1,15 +1,19 @@
 //! What the tests on the real servers share.
 //!
 //! [`servers`] starts Kafka, DynamoDB Local, Postgres and OpenSearch once a test process; every test keeps to itself by a
-//! [`unique`] prefix and a database of its own. A test that stops a server takes [`Private`] ones.
+//! [`unique`] prefix and a database of its own. A test that stops a server takes [`Private`] ones. [`Fleet`]
+//! runs the real processes.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on stops there, with the reason")]
 
 pub mod faults;
+mod fleet;
 mod scratch;
 mod servers;
 
+pub use aqueduct_cli::local::fleet::Program;
 pub use aqueduct_cli::local::servers::Server;
+pub use fleet::{Ended, Fleet, Plan, binaries};
 pub use scratch::Scratch;
 pub use servers::{Private, Servers, servers};
 
