@@ -1,10 +1,10 @@
 //! Makes the topics. A topic that stands stays as it is; one with the wrong number of partitions stops the fleet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aqueduct_contract::{Names, TypeName, Worker};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::{Error, Result, kafka};
@@ -12,6 +12,8 @@ use crate::{Error, Result, kafka};
 /// Dead letters are few; their order across items means nothing, so this number may differ on a topic that stands.
 const DEAD_LETTER_PARTITIONS: i32 = 3;
 const THIRTY_DAYS_MS: &str = "2592000000";
+/// Twice the default of an events topic: a dead letter is its record and the headers that say why.
+const DEAD_LETTER_BYTES: &str = "2097152";
 /// The broker's own `default.replication.factor`: 1 on a laptop, 3 in production.
 const BROKER_DEFAULT: TopicReplication<'_> = TopicReplication::Fixed(-1);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,6 +40,7 @@ pub async fn ensure(
         NewTopic::new(topic, DEAD_LETTER_PARTITIONS, BROKER_DEFAULT)
             .set("cleanup.policy", "delete")
             .set("retention.ms", THIRTY_DAYS_MS)
+            .set("max.message.bytes", DEAD_LETTER_BYTES)
     });
     let new: Vec<NewTopic<'_>> = new_events.chain(new_dead_letters).collect();
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
@@ -50,14 +53,25 @@ pub async fn ensure(
     check_partition_counts(admin, events).await
 }
 
+/// The partitions of a topic. A topic just made is known to brokers a moment later.
+fn partitions(client: &Client<DefaultClientContext>, topic: &str) -> Result<usize> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let metadata = client.fetch_metadata(Some(topic), TIMEOUT).map_err(unavailable)?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        if partitions > 0 || Instant::now() > deadline {
+            return Ok(partitions);
+        }
+    }
+}
+
 async fn check_partition_counts(
     admin: AdminClient<DefaultClientContext>,
     events: Vec<(String, i32)>,
 ) -> Result<()> {
     let check = move || {
         for (topic, expected) in events {
-            let metadata = admin.inner().fetch_metadata(Some(&topic), TIMEOUT).map_err(unavailable)?;
-            let actual = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+            let actual = partitions(admin.inner(), &topic)?;
             if usize::try_from(expected) != Ok(actual) {
                 return Err(Error::PartitionCount { topic, actual, expected });
             }
