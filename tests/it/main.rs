@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops there")]
 
+mod engine;
 mod faults;
 mod fleet;
 mod layers;

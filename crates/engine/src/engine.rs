@@ -1,10 +1,24 @@
 //! The engine of one process, and the groups it runs.
 
+use std::sync::{Arc, mpsc as commands};
+
 use aqueduct_contract::Names;
 use aqueduct_store::{Letters, kafka};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::consumer::{self, Window};
+use crate::dead_letters::DeadLetters;
+use crate::delivery::Delivery;
+use crate::dispatcher::Dispatcher;
+use crate::lag::{EndsClient, Lag};
+use crate::metrics::GroupMetrics;
+use crate::retry::Backoff;
 use crate::{Error, Group, Metrics, Progress, Settings, Sink};
+
+/// Messages between the consumer thread and the dispatcher. Small: the window bounds the records, and the dispatcher
+/// never waits for anything but these messages.
+const EVENTS: usize = 16;
 
 /// What the groups of one process share. Cheap to clone.
 #[derive(Clone)]
@@ -12,12 +26,13 @@ pub struct Engine {
     kafka: kafka::Settings,
     names: Names,
     settings: Settings,
-    letters: Letters,
     metrics: Metrics,
+    dead_letters: DeadLetters,
+    ends: EndsClient,
 }
 
 impl Engine {
-    /// An engine for groups whose dead letters go to the topics of `names`. Connects when a group runs.
+    /// An engine for groups whose dead letters go to the topics of `names`. Connects in the background.
     pub fn new(
         kafka: &kafka::Settings,
         names: &Names,
@@ -25,7 +40,14 @@ impl Engine {
         letters: Letters,
         metrics: Metrics,
     ) -> Result<Engine, Error> {
-        Ok(Engine { kafka: kafka.clone(), names: names.clone(), settings, letters, metrics })
+        Ok(Engine {
+            kafka: kafka.clone(),
+            names: names.clone(),
+            settings,
+            metrics,
+            dead_letters: DeadLetters::new(kafka, letters)?,
+            ends: EndsClient::new(kafka)?,
+        })
     }
 
     /// Runs one group until `stop`, then drains it and commits. A process runs several at the same time. An error means
@@ -37,7 +59,30 @@ impl Engine {
         progress: Progress,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        stop.cancelled().await;
-        Ok(())
+        let settings = &self.settings;
+        let (events, from_consumer) = mpsc::channel(EVENTS);
+        let (to_consumer, commands) = commands::channel();
+        let window = Window {
+            records: settings.window,
+            bytes: usize::try_from(settings.window_bytes).unwrap_or(usize::MAX),
+            pause_after: settings.pause_after,
+        };
+        consumer::spawn(&self.kafka, &group, window, progress.clone(), events, commands)?;
+        let delivery = Arc::new(Delivery {
+            metrics: GroupMetrics::new(&self.metrics, &group.id),
+            sink,
+            group,
+            names: self.names.clone(),
+            dead_letters: self.dead_letters.clone(),
+            backoff: Backoff { min: settings.retry_backoff_min, max: settings.retry_backoff_max },
+            unknown_attempts: settings.unknown_attempts,
+            progress,
+        });
+        let lag = Lag::new(self.ends.clone(), settings.lag_interval);
+        let dispatcher = Dispatcher::new(settings.clone(), delivery.clone(), from_consumer, to_consumer, lag);
+        tokio::select! {
+            ended = dispatcher.run(stop) => ended,
+            never = delivery.watch_store() => match never {},
+        }
     }
 }

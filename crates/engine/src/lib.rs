@@ -5,9 +5,14 @@
 //! A worker is a [`Sink`] plus [`Settings`]. The engine knows no database and no model.
 
 mod coalesce;
+mod consumer;
+mod dead_letters;
+mod delivery;
+mod dispatcher;
 mod engine;
 mod error;
 mod group;
+mod lag;
 mod lanes;
 mod ledger;
 mod metrics;

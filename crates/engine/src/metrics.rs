@@ -1,23 +1,26 @@
 //! What a group says about itself on `/metrics`. The README of this crate says what each means.
 
+use std::time::Duration;
+
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, exponential_buckets,
 };
 
 /// The metrics of every group of one process: registered once, shared by clones.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    pub(crate) lag_records: IntGaugeVec,
-    pub(crate) lag_seconds: GaugeVec,
-    pub(crate) consumed: IntCounterVec,
-    pub(crate) events: IntCounterVec,
-    pub(crate) freshness: HistogramVec,
-    pub(crate) batch_records: HistogramVec,
-    pub(crate) batch_seconds: HistogramVec,
-    pub(crate) retries: IntCounterVec,
-    pub(crate) in_flight: IntGaugeVec,
-    pub(crate) assigned: IntGaugeVec,
-    pub(crate) records_lost: IntCounterVec,
+    lag_records: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    consumed: IntCounterVec,
+    events: IntCounterVec,
+    freshness: HistogramVec,
+    batch_records: HistogramVec,
+    batch_seconds: HistogramVec,
+    retries: IntCounterVec,
+    in_flight: IntGaugeVec,
+    assigned: IntGaugeVec,
+    records_lost: IntCounterVec,
 }
 
 const GROUP: &[&str] = &["group"];
@@ -87,5 +90,81 @@ impl Metrics {
                 PARTITION,
             )?,
         })
+    }
+}
+
+/// Those of one group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupMetrics {
+    all: Metrics,
+    group: String,
+    pub(crate) consumed: IntCounter,
+    pub(crate) applied: IntCounter,
+    pub(crate) stale: IntCounter,
+    pub(crate) ignored: IntCounter,
+    pub(crate) dead_lettered: IntCounter,
+    pub(crate) returned: IntCounter,
+    pub(crate) in_flight: IntGauge,
+    pub(crate) assigned: IntGauge,
+    freshness: Histogram,
+    batch_records: Histogram,
+    batch_seconds: Histogram,
+}
+
+impl GroupMetrics {
+    pub(crate) fn new(all: &Metrics, group: &str) -> GroupMetrics {
+        let event = |outcome| all.events.with_label_values(&[group, outcome]);
+        GroupMetrics {
+            consumed: all.consumed.with_label_values(&[group]),
+            applied: event("applied"),
+            stale: event("stale"),
+            ignored: event("ignored"),
+            dead_lettered: event("dead_lettered"),
+            returned: event("returned"),
+            in_flight: all.in_flight.with_label_values(&[group]),
+            assigned: all.assigned.with_label_values(&[group]),
+            freshness: all.freshness.with_label_values(&[group]),
+            batch_records: all.batch_records.with_label_values(&[group]),
+            batch_seconds: all.batch_seconds.with_label_values(&[group]),
+            all: all.clone(),
+            group: group.to_owned(),
+        }
+    }
+
+    /// One call of the sink.
+    pub(crate) fn batch(&self, records: usize, took: Duration) {
+        // Exact up to 2^53 records.
+        self.batch_records.observe(records as f64);
+        self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// An event took this long from its acceptance to its effect.
+    pub(crate) fn fresh(&self, age: Duration) {
+        self.freshness.observe(age.as_secs_f64());
+    }
+
+    /// Another attempt, and why.
+    pub(crate) fn retry(&self, why: &str) {
+        self.all.retries.with_label_values(&[&self.group, why]).inc();
+    }
+
+    pub(crate) fn lag(&self, topic: &str, partition: i32, records: i64, age: Duration) {
+        let partition = partition.to_string();
+        let labels = [&*self.group, topic, &partition];
+        self.all.lag_records.with_label_values(&labels).set(records);
+        self.all.lag_seconds.with_label_values(&labels).set(age.as_secs_f64());
+    }
+
+    pub(crate) fn lost(&self, topic: &str, partition: i32, records: i64) {
+        let labels = [&*self.group, topic, &partition.to_string()];
+        self.all.records_lost.with_label_values(&labels).inc_by(records.unsigned_abs());
+    }
+
+    /// Another process speaks for the partition now.
+    pub(crate) fn forget(&self, topic: &str, partition: i32) {
+        let labels = [&*self.group, topic, &partition.to_string()];
+        // Fails when it was never set.
+        let _ = self.all.lag_records.remove_label_values(&labels);
+        let _ = self.all.lag_seconds.remove_label_values(&labels);
     }
 }

@@ -62,8 +62,75 @@ impl Progress {
         }
     }
 
+    pub(crate) fn polled(&self) {
+        self.lock().polled = Instant::now();
+    }
+
+    /// A record was settled, or a sick store was tried again.
+    pub(crate) fn moved(&self) {
+        self.lock().moved = Instant::now();
+    }
+
+    /// Whether there is work. What begins to be work has not stood still before.
+    pub(crate) fn busy(&self, busy: bool) {
+        let mut state = self.lock();
+        if busy && !state.busy {
+            state.moved = Instant::now();
+        }
+        state.busy = busy;
+    }
+
+    /// The group gave this process its partitions, be it none.
+    pub(crate) fn joined(&self) {
+        self.lock().joined = true;
+    }
+
+    /// The store answered.
+    pub(crate) fn store_answers(&self) {
+        self.lock().store_error = None;
+    }
+
+    /// The store did not answer, or refused for want of capacity.
+    pub(crate) fn store_fails(&self, error: String) {
+        self.lock().store_error = Some(error);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // A panic elsewhere leaves plain fields behind, all of them valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_ready_once_it_has_joined_and_the_store_answers() {
+        let progress = Progress::new(Duration::from_secs(60));
+        assert!(progress.ready().is_err());
+        progress.joined();
+        assert!(progress.ready().is_err());
+        progress.store_answers();
+        assert_eq!(progress.ready(), Ok(()));
+        progress.store_fails("down".into());
+        assert_eq!(progress.ready(), Err("down".into()));
+        assert_eq!(progress.alive(), Ok(()), "a restart would not bring the store back");
+    }
+
+    #[test]
+    fn a_group_is_dead_when_it_stands_still_with_work_before_it() {
+        let progress = Progress::new(Duration::ZERO);
+        assert!(progress.alive().unwrap_err().starts_with("Kafka was not polled"));
+        let progress = Progress::new(Duration::from_secs(60));
+        assert_eq!(progress.alive(), Ok(()));
+        progress.busy(true);
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(61)).unwrap();
+        progress.lock().moved = long_ago;
+        assert!(progress.alive().unwrap_err().starts_with("there is work"));
+        progress.busy(false);
+        assert_eq!(progress.alive(), Ok(()), "idle is not dead");
+        progress.busy(true);
+        assert_eq!(progress.alive(), Ok(()), "what has just begun has not stood still");
     }
 }

@@ -37,6 +37,7 @@ pub struct Record {
     pub value: Option<Bytes>,
     header_bytes: Bytes,
     headers: Arc<[HeaderSpan]>,
+    unreadable_headers: bool,
 }
 
 /// Where in `header_bytes` a header ends; it begins where the one before ended.
@@ -82,7 +83,13 @@ impl Record {
             value: parts.value.map(|_| rest),
             header_bytes,
             headers: spans.into(),
+            unreadable_headers: false,
         }
+    }
+
+    /// It has further headers, whose names are not text.
+    pub(crate) fn with_unreadable_headers(self) -> Record {
+        Record { unreadable_headers: true, ..self }
     }
 
     /// Names and values of its headers, in order.
@@ -110,6 +117,9 @@ impl Record {
         let invalid = |message: String| Reason::new(Reason::EVENT_INVALID, message);
         let key = self.key.as_deref().ok_or_else(|| invalid("the record has no key".into()))?;
         let value = self.value.as_deref().ok_or_else(|| invalid("the record has no value".into()))?;
+        if self.unreadable_headers {
+            return Err(invalid("a header has a name that is not text".into()));
+        }
         let event = Event::from_json(value).map_err(|error| invalid(error.to_string()))?;
         let item_key = event.item.key.to_string();
         if item_key.as_bytes() != key {

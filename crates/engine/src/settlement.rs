@@ -269,6 +269,11 @@ impl Settlement {
         self.chunks.push_back(next_best);
     }
 
+    /// What became of a record, once it is settled.
+    pub(crate) fn verdict(&self, index: usize) -> Option<Verdict> {
+        self.verdicts[index]
+    }
+
     /// What became of each record of the batch; after [`Step::Done`] all have a verdict.
     pub(crate) fn verdicts(&self) -> impl Iterator<Item = Verdict> {
         self.verdicts.iter().map(|verdict| verdict.unwrap_or(Verdict::Returned))

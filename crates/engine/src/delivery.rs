@@ -1,0 +1,190 @@
+//! Carries out what a [`Settlement`] says: one batch, from the lane to its last verdict.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aqueduct_contract::Names;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tracing::{debug, error, warn};
+
+use crate::dead_letters::DeadLetters;
+use crate::lanes::{Batch, Queued};
+use crate::metrics::GroupMetrics;
+use crate::retry::Backoff;
+use crate::settlement::{DeadRecord, Settlement, Step, Trouble, Verdict, chain};
+use crate::tenure::Tenure;
+use crate::{Error, Group, Progress, Record, Sink};
+
+/// How often an idle store is asked whether it answers.
+const READY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the batches of one group have in common.
+pub(crate) struct Delivery<S> {
+    pub(crate) sink: S,
+    pub(crate) group: Group,
+    pub(crate) names: Names,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) backoff: Backoff,
+    pub(crate) unknown_attempts: u32,
+    pub(crate) metrics: GroupMetrics,
+    pub(crate) progress: Progress,
+}
+
+/// A batch that has come to its end.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) lane: usize,
+    pub(crate) records: Vec<Settled>,
+}
+
+/// What became of one record.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) tenure: Arc<Tenure>,
+    pub(crate) offset: i64,
+    pub(crate) size: usize,
+    pub(crate) verdict: Verdict,
+}
+
+impl<S: Sink> Delivery<S> {
+    /// Settles a batch, however long it takes. `ended` wakes it when assignments end: what of theirs is not in the sink's
+    /// hands by then is given up.
+    pub(crate) async fn deliver(
+        self: Arc<Self>,
+        batch: Batch,
+        mut ended: watch::Receiver<()>,
+    ) -> Result<Delivered, Error> {
+        let (tenures, records): (Vec<Arc<Tenure>>, Vec<Record>) =
+            batch.records.into_iter().map(|Queued { tenure, record }| (tenure, record)).unzip();
+        let mut settlement = Settlement::new(&records, S::NEEDS, self.unknown_attempts);
+        // Records go to the sink and come back: it gets a slice, of some of them, and nothing is copied.
+        let mut slots: Vec<Option<Record>> = records.into_iter().map(Some).collect();
+        let mut letter_failures = 0;
+        loop {
+            ended.borrow_and_update();
+            settlement.give_up(|index| tenures[index].has_ended());
+            match settlement.step() {
+                Step::Apply(chunk) => self.apply(&mut settlement, &mut slots, &chunk).await,
+                Step::Wait(trouble, failures) => {
+                    self.report(&trouble, failures);
+                    if self.wait(failures, &mut ended).await {
+                        settlement.waited();
+                    }
+                }
+                Step::SetAside(dead) => match self.set_aside(&slots, &dead).await {
+                    Ok(()) => {
+                        letter_failures = 0;
+                        settlement.set_aside();
+                    }
+                    Err(()) => {
+                        letter_failures += 1;
+                        self.wait(letter_failures, &mut ended).await;
+                    }
+                },
+                Step::Done => break,
+                Step::Fail(source) => return Err(Error::Sink { group: self.group.id.clone(), source }),
+            }
+        }
+        let settled = tenures.into_iter().zip(slots.into_iter().flatten()).zip(settlement.verdicts());
+        let records = settled
+            .map(|((tenure, record), verdict)| Settled {
+                tenure,
+                offset: record.offset,
+                size: record.size(),
+                verdict,
+            })
+            .collect();
+        Ok(Delivered { lane: batch.lane, records })
+    }
+
+    /// Asks the store now and then whether it answers, for ever. An idle group has no other way to know.
+    pub(crate) async fn watch_store(&self) -> Infallible {
+        loop {
+            match self.sink.ready().await {
+                Ok(()) => self.progress.store_answers(),
+                Err(error) => self.progress.store_fails(chain(error.as_ref())),
+            }
+            tokio::time::sleep(READY_INTERVAL).await;
+        }
+    }
+
+    async fn apply(&self, settlement: &mut Settlement, slots: &mut [Option<Record>], chunk: &[usize]) {
+        let records: Vec<Record> = chunk.iter().filter_map(|index| slots[*index].take()).collect();
+        let begun = Instant::now();
+        let answer = self.sink.apply(&records).await;
+        self.metrics.batch(records.len(), begun.elapsed());
+        if answer.is_ok() {
+            self.progress.store_answers();
+            self.progress.moved();
+        }
+        settlement.answer(answer);
+        let now = Timestamp::now();
+        for (index, record) in chunk.iter().zip(records) {
+            if settlement.verdict(*index) == Some(Verdict::Applied)
+                && let Some(age) = age(&record, now)
+            {
+                self.metrics.fresh(age);
+            }
+            slots[*index] = Some(record);
+        }
+    }
+
+    fn report(&self, trouble: &Trouble, failures: u32) {
+        self.metrics.retry(trouble.name());
+        // Waiting for a store is what a healthy group does: a restart would not help.
+        self.progress.moved();
+        if matches!(trouble, Trouble::Unavailable(_) | Trouble::Saturated) {
+            self.progress.store_fails(trouble.to_string());
+        }
+        let group = &self.group.id;
+        // An outage is one event, not one for each attempt.
+        if failures.is_power_of_two() {
+            warn!(group, failures, "waiting to try again: {trouble}");
+        } else {
+            debug!(group, failures, "waiting to try again: {trouble}");
+        }
+    }
+
+    /// True when the wait is over, false when assignments ended meanwhile.
+    async fn wait(&self, failures: u32, ended: &mut watch::Receiver<()>) -> bool {
+        let delay = self.backoff.delay(failures, rand::random());
+        tokio::select! {
+            () = tokio::time::sleep(delay) => true,
+            // The sender lives as long as the group.
+            _ = ended.changed() => false,
+        }
+    }
+
+    async fn set_aside(&self, slots: &[Option<Record>], dead: &DeadRecord) -> Result<(), ()> {
+        let Some(record) = &slots[dead.index] else { return Ok(()) };
+        let (group, reason) = (&self.group.id, &dead.reason);
+        match self.dead_letters.set_aside(&self.group, &self.names, record, dead).await {
+            Ok(()) => {
+                self.progress.moved();
+                error!(group, ?record, code = reason.code, attempts = dead.attempts, "dead letter: {reason}");
+                Ok(())
+            }
+            Err(failure) => {
+                self.metrics.retry("letter");
+                self.progress.moved();
+                let failure = chain(failure.as_ref());
+                warn!(
+                    group,
+                    ?record,
+                    code = reason.code,
+                    "a dead letter could not be written yet: {failure}"
+                );
+                Err(())
+            }
+        }
+    }
+}
+
+/// How long ago the event was accepted.
+fn age(record: &Record, now: Timestamp) -> Option<Duration> {
+    let accepted: Timestamp = std::str::from_utf8(record.header("ce_time")?).ok()?.parse().ok()?;
+    // A clock that is behind makes no event negative.
+    Some(Duration::try_from(now.duration_since(accepted)).unwrap_or_default())
+}

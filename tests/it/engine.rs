@@ -1,0 +1,7 @@
+//! The consumer engine on the real broker, with sinks that misbehave at will.
+
+mod dead_letters;
+mod groups;
+mod outages;
+mod positions;
+mod stage;

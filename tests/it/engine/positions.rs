@@ -1,0 +1,104 @@
+//! Where a group starts, what it commits, and what it says of it.
+
+use std::time::Duration;
+
+use aqueduct_tests::eventually;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::stage::{Applied, EventPuppet, Member, PATIENCE, Stage, metric};
+
+fn join(stage: &Stage, applied: &Applied) -> Member {
+    let seen = applied.clone();
+    stage.join(EventPuppet::new(move |batch| std::future::ready(seen.note_all(&batch))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_group_starts_at_the_beginning_and_commits_its_start_in_every_partition() {
+    let stage = Stage::new(4).await;
+    stage.publish("before", 1).await;
+    let applied = Applied::default();
+    let member = join(&stage, &applied);
+    stage.all_committed().await;
+    assert_eq!(applied.of("before"), [1]);
+    assert_eq!(stage.committed().await.iter().flatten().count(), 4, "idle partitions have a position too");
+    eventually("ready", PATIENCE, || async { member.progress.ready().ok() }).await;
+    assert_eq!(member.metric("aqueduct_assigned_partitions", None), 4.0);
+    let registry = member.stop().await;
+    assert_eq!(metric(&registry, "aqueduct_assigned_partitions", None), 0.0);
+    let lag = registry.gather().into_iter().find(|family| family.name() == "aqueduct_consumer_lag_records");
+    assert!(lag.is_none_or(|family| family.get_metric().is_empty()), "no partition is left on the metrics");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_goes_on_where_it_stopped() {
+    let stage = Stage::new(1).await;
+    let applied = Applied::default();
+    for version in 1..=3 {
+        stage.publish("one", version).await;
+        let member = join(&stage, &applied);
+        applied.reaches(usize::try_from(version).unwrap()).await;
+        member.stop().await;
+    }
+    assert_eq!(applied.of("one"), [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_after_the_start_is_read() {
+    let stage = Stage::without_topics(1).await;
+    let applied = Applied::default();
+    let member = join(&stage, &applied);
+    aqueduct_store::topics::ensure(&stage.kafka, &stage.names, [(&stage.type_name, 1)]).await.unwrap();
+    stage.publish("one", 1).await;
+    stage.all_committed().await;
+    member.stop().await;
+    assert_eq!(applied.of("one"), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_retention_took_from_a_group_are_counted_as_lost() {
+    let stage = Stage::new(1).await;
+    let applied = Applied::default();
+    stage.publish("one", 1).await;
+    let member = join(&stage, &applied);
+    stage.all_committed().await;
+    member.stop().await;
+
+    for version in 2..=6 {
+        stage.publish("one", version).await;
+    }
+    let admin: AdminClient<DefaultClientContext> = stage.kafka.client_config().create().unwrap();
+    let mut gone = TopicPartitionList::new();
+    gone.add_partition_offset(&stage.topic, 0, Offset::Offset(4)).unwrap();
+    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
+
+    let member = join(&stage, &applied);
+    stage.all_committed().await;
+    assert_eq!(member.metric("aqueduct_records_lost_total", None), 3.0);
+    member.stop().await;
+    assert_eq!(applied.of("one"), [1, 5, 6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_of_a_group_moves() {
+    let stage = Stage::new(1).await;
+    let applied = Applied::default();
+    let member = join(&stage, &applied);
+    stage.publish("one", 1).await;
+    applied.reaches(1).await;
+    for name in [
+        "aqueduct_consumed_total",
+        "aqueduct_events_total",
+        "aqueduct_freshness_seconds",
+        "aqueduct_batch_records",
+        "aqueduct_batch_seconds",
+        "aqueduct_assigned_partitions",
+    ] {
+        eventually(name, Duration::from_secs(5), || async {
+            (member.metric(name, None) > 0.0).then_some(())
+        })
+        .await;
+    }
+    member.stop().await;
+}
