@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aqueduct_cli::verify::{Difference, Kind};
+use aqueduct_contract::Version;
 use aqueduct_tests::{Fleet, servers};
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -52,7 +53,7 @@ impl Shelf {
 
 /// P-1 has another value, P-2 is gone, P-3 is back-dated, P-9 was never written.
 fn expected(field: &str) -> Vec<(String, Kind)> {
-    let version = |n: u64| n.try_into().expect("a version");
+    let version = |n: u64| Version::try_from(n).unwrap();
     vec![
         ("P-1".to_owned(), Kind::Value { fields: vec![field.to_owned()] }),
         ("P-2".to_owned(), Kind::Missing { expected: version(2) }),
