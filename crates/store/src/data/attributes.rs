@@ -9,8 +9,8 @@
 //! | array, also empty | L |
 //! | object, also empty | M; the order of its keys is not kept |
 //!
-//! Two things that JSON has DynamoDB refuses: numbers not zero whose amount is below 10⁻¹³⁰ or from 10¹²⁶ on, and more
-//! than 32 levels.
+//! Three things that JSON has DynamoDB refuses: numbers not zero whose amount is below 10⁻¹³⁰ or from 10¹²⁶ on, fields
+//! whose name is empty, and more than 32 levels.
 
 use std::collections::HashMap;
 
@@ -29,6 +29,9 @@ pub(super) fn encode_fields(fields: &Map<String, Value>) -> Result<AttributeValu
 }
 
 fn encode_map(entries: &Map<String, Value>, level: usize) -> Result<AttributeValue> {
+    if entries.contains_key("") {
+        return Err(Error::Unstorable("a field has an empty name".to_owned()));
+    }
     let entries = entries.iter().map(|(name, value)| Ok((name.clone(), encode(value, level)?)));
     Ok(AttributeValue::M(entries.collect::<Result<_>>()?))
 }
@@ -111,7 +114,7 @@ mod tests {
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::hash_map(".*", inner, 0..6)
+                prop::collection::hash_map(".+", inner, 0..6)
                     .prop_map(|entries| Value::Object(entries.into_iter().collect())),
             ]
         })
@@ -151,6 +154,11 @@ mod tests {
         for number in [1e126, -1e126, 1e300, 9.9e-131, -1e-200] {
             assert!(matches!(encode(&json!(number), 1), Err(Error::Unstorable(_))), "{number}");
         }
+    }
+
+    #[test]
+    fn a_field_with_an_empty_name_is_refused() {
+        assert!(matches!(encode(&json!({"a": {"": 1}}), 1), Err(Error::Unstorable(_))));
     }
 
     #[test]

@@ -33,12 +33,7 @@ impl EventStore {
     /// [`Error::TooLarge`] and [`Error::Unstorable`] are found before anything is written. After a transient error the
     /// event may be stored all the same; appending the very same event again tells.
     pub async fn append(&self, event: &Event) -> Result<Appended> {
-        let (row, record) = row_of(event)?;
-        check_size(record.size(), self.record_limit)?;
-        check_size(row::size(&row), row::SIZE_LIMIT)?;
-        // What the read table cannot hold must not be accepted: its event could never be applied.
-        check_size(row::size(&data::row_of(&event.item)?), row::SIZE_LIMIT)?;
-
+        let row = self.storable(event)?;
         let put = self
             .client
             .put_item()
@@ -54,6 +49,21 @@ impl EventStore {
                 None => Err(Error::of(error)),
             },
         }
+    }
+
+    /// Whether [`append`](EventStore::append) would take the event, before anything is done for it: fails with
+    /// [`Error::TooLarge`] or [`Error::Unstorable`].
+    pub fn check(&self, event: &Event) -> Result<()> {
+        self.storable(event).map(|_| ())
+    }
+
+    fn storable(&self, event: &Event) -> Result<row::Attributes> {
+        let (row, record) = row_of(event)?;
+        check_size(record.size(), self.record_limit)?;
+        check_size(row::size(&row), row::SIZE_LIMIT)?;
+        // What the read table cannot hold must not be accepted: its event could never be applied.
+        check_size(row::size(&data::row_of(&event.item)?), row::SIZE_LIMIT)?;
+        Ok(row)
     }
 
     async fn settle(&self, event: &Event, found: EventId) -> Result<Appended> {
