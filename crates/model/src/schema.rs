@@ -185,6 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn empty_names_and_numbers_of_amounts_without_measure_are_refused() {
+        let open = json!({"type": "object"});
+        assert_eq!(
+            refused(open.clone(), json!({"a": {"": 1}, "b": 1e-131, "c": -1e126})),
+            [
+                "/a/ [characters] its name is empty, which cannot be stored",
+                "/b [amount] is outside 1e-130 to 1e126",
+                "/c [amount] is outside 1e-130 to 1e126",
+            ]
+        );
+        let schema = Schema::compile(open).ok().unwrap();
+        assert!(
+            schema.accept(json!({"a": 0.0, "b": 1e-130, "c": 1e125}).as_object().unwrap().clone()).is_ok()
+        );
+    }
+
+    #[test]
     fn sixteen_levels_are_storable_and_one_more_is_not() {
         let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
         let schema = Schema::compile(json!({"type": "object"})).ok().unwrap();

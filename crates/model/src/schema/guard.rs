@@ -1,5 +1,7 @@
 //! What no schema can allow, because some store could not hold it.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::finding::{Finding, below};
@@ -8,8 +10,11 @@ use super::finding::{Finding, below};
 /// both have levels of ours around them.
 pub(crate) const DEPTH_LIMIT: usize = 16;
 
-/// Strings and field names with U+0000, which Postgres cannot store, and values that are nested too deeply: below
-/// those nothing is looked at.
+/// The amounts that DynamoDB takes for a number that is not zero.
+const AMOUNTS: Range<f64> = 1e-130..1e126;
+
+/// Strings and field names with U+0000, which Postgres cannot store; fields without a name and numbers of amounts that
+/// DynamoDB cannot store; and values that are nested too deeply: below those nothing is looked at.
 pub(crate) fn unstorable(attributes: &Value) -> Vec<Finding> {
     let mut found = Vec::new();
     visit(attributes, &At::Root, 0, &mut found);
@@ -43,6 +48,11 @@ fn visit(value: &Value, at: &At<'_>, depth: usize, found: &mut Vec<Finding>) {
             found
                 .push(at.refuse("characters", "has the character U+0000, which cannot be stored".to_owned()));
         }
+        Value::Number(number)
+            if number.as_f64().is_some_and(|amount| amount != 0.0 && !AMOUNTS.contains(&amount.abs())) =>
+        {
+            found.push(at.refuse("amount", format!("is outside {:e} to {:e}", AMOUNTS.start, AMOUNTS.end)));
+        }
         Value::Array(_) | Value::Object(_) if depth == DEPTH_LIMIT => {
             found.push(at.refuse("depth", format!("is nested deeper than {DEPTH_LIMIT} levels")));
         }
@@ -57,6 +67,11 @@ fn visit(value: &Value, at: &At<'_>, depth: usize, found: &mut Vec<Finding>) {
                 if name.contains('\0') {
                     let message = "its name has the character U+0000, which cannot be stored";
                     found.push(at.refuse("characters", message.to_owned()));
+                }
+                if name.is_empty() {
+                    found.push(
+                        at.refuse("characters", "its name is empty, which cannot be stored".to_owned()),
+                    );
                 }
                 visit(value, &at, depth + 1, found);
             }
