@@ -7,7 +7,6 @@ use aqueduct_contract::{Attributes, Happened, Item, Version};
 use aqueduct_model::{Schema, Violation};
 use serde_json::Value;
 
-use crate::storable::unstorable;
 use crate::{Command, Expected};
 
 /// The next state of an item and what led to it: an event that has neither time nor id yet.
@@ -111,11 +110,6 @@ fn merged(attributes: &Attributes, patch: &Attributes) -> Attributes {
 }
 
 fn accept(schema: &Schema, attributes: Attributes) -> Result<Attributes, Refused> {
-    // Before the schema: a value nested without end should not reach it.
-    let unstorable = unstorable(&attributes);
-    if !unstorable.is_empty() {
-        return Err(Refused::Invalid(unstorable));
-    }
     schema.accept(attributes).map_err(Refused::Invalid)
 }
 

@@ -16,7 +16,6 @@ mod command;
 mod decide;
 mod moment;
 mod stamp;
-mod storable;
 mod writer;
 
 pub use command::{Command, Expected, Origin};

@@ -93,11 +93,24 @@ impl Writer {
     ) -> Result<Event, Error> {
         let sequence = of.sequence.as_ref().ok_or_else(|| Error::NoSequence(of.name.clone()))?;
         let change = decide(&of.schema, None, &Command::Create { attributes }, &Expected::Any)?;
+        let key = |count, now| {
+            Ok::<_, Error>(ItemKey::new(tenant.clone(), of.name.clone(), sequence.format(count, now)?)?)
+        };
+        // Under the first id of all, to know before a number is drawn that the event is not too large.
+        let moment = (self.moments)();
+        self.events.check(&stamp(
+            change.clone(),
+            key(1, moment.now)?,
+            None,
+            of.schema_version,
+            origin,
+            moment,
+        ))?;
         let mut again = 0;
         loop {
             let now = (self.moments)().now;
             let count = self.sequences.next(tenant, &of.name, &sequence.counter(now)).await?;
-            let key = ItemKey::new(tenant.clone(), of.name.clone(), sequence.format(count, now)?)?;
+            let key = key(count, now)?;
             // No read before: a fresh number names nothing, unless a client chose the very id, and then not even a
             // deleted item may come back under it.
             match self.append(of, &key, None, change.clone(), origin).await? {
