@@ -20,7 +20,7 @@ use crate::request::context;
 
 /// The whole API.
 pub fn router(api: Arc<Api>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/v1/{tenant}/{type}", get(list::handle).post(create::handle))
         .route(
             "/v1/{tenant}/{type}/{id}",
@@ -31,7 +31,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/docs", get(docs::redirect))
         .route("/docs/", get(docs::index))
         .route("/docs/{*file}", get(docs::asset))
-        .route("/problems/{code}", get(problems::handle))
+        .route("/problems/{code}", get(problems::handle));
+    surround(routes, api)
+}
+
+fn surround(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+    routes
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(api.body_limit))
@@ -52,4 +57,59 @@ async fn not_allowed(method: Method) -> Problem {
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
     Problem::internal(&format_args!("panic: {}", message.unwrap_or("of unknown cause"))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use aqueduct_commands::{Moment, Moments, Writer};
+    use aqueduct_contract::Names;
+    use aqueduct_model::Model;
+    use aqueduct_service::Settings;
+    use aqueduct_store::{DataTable, EventStore, Publisher, Sequences};
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{Metrics, Parts};
+
+    /// No request of these tests gets as far as a server.
+    async fn unconnected() -> Arc<Api> {
+        let settings = Settings::defaults().unwrap();
+        let (client, names) = (settings.dynamodb.connect().await, Names::new("unused"));
+        let events = EventStore::new(client.clone(), &names);
+        let registry = prometheus::Registry::new();
+        let (publisher, _) =
+            Publisher::new(events.clone(), &settings.kafka, settings.publisher, &registry).unwrap();
+        let moments: Moments = Arc::new(Moment::real);
+        let sequences = Sequences::new(client.clone(), &names);
+        Arc::new(Api::new(Parts {
+            model: Model::parse([("note.yaml", "{aqueduct: v1, type: NOTE, schema: {type: object}}")])
+                .unwrap(),
+            writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
+            events,
+            data: DataTable::new(client, &names),
+            moments,
+            metrics: Metrics::new(&registry).unwrap(),
+            body_limit: 1024,
+        }))
+    }
+
+    async fn broken() {
+        panic!("the secret of a handler")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_problem_that_says_nothing_of_the_inside() {
+        let router = surround(Router::new().route("/broken", get(broken)), unconnected().await);
+        let request = Request::builder().uri("/broken").header("x-correlation-id", "c-1");
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["x-correlation-id"], "c-1");
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((&body["code"], &body["correlationId"]), (&"Internal".into(), &"c-1".into()));
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
 }

@@ -1,7 +1,13 @@
 //! Tests on the real servers. One binary, so that one start of the servers serves all of them.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops there")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on stops there"
+)]
 
+mod api;
 mod engine;
 mod faults;
 mod fleet;

@@ -1,0 +1,12 @@
+//! command-api over its HTTP interface, on the real servers.
+
+mod app;
+mod bad_input;
+mod ids;
+mod lists;
+mod locking;
+mod outages;
+mod publishing;
+mod reads;
+mod tenants;
+mod writes;
