@@ -16,6 +16,7 @@ mod local;
 mod online_retail;
 mod projector;
 mod sync;
+mod sync_groups;
 mod sync_rds;
 mod sync_search;
 mod verify;
