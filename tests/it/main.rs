@@ -15,6 +15,7 @@ mod layers;
 mod local;
 mod online_retail;
 mod projector;
+mod service;
 mod sync;
 mod sync_groups;
 mod sync_rds;

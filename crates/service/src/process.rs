@@ -117,7 +117,7 @@ where
     let stopping = stop.clone();
     health
         .ready("process", move || if stopping.is_cancelled() { Err("stopping".to_owned()) } else { Ok(()) });
-    health.ready("started", || Err("not connected yet".to_owned()));
+    health.ready("started", || Err("still starting, the log says what it waits for".to_owned()));
 
     let (listener, address) = admin::bind(settings.admin.listen).await?;
     tracing::info!(addr = %address, "admin listening");
