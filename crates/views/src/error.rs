@@ -1,5 +1,7 @@
 //! What can go wrong between a model and a registry, and between a view and an item.
 
+use sqlx::migrate::MigrateError;
+
 use crate::postgres::quote::QuoteError;
 
 /// Why a registry could not be read, or a view not be made.
@@ -13,7 +15,7 @@ pub enum Error {
     PostgresNotReached,
     /// The registry's own tables could not be made.
     #[error("the registry's migrations: {0}")]
-    Migrations(#[from] sqlx::migrate::MigrateError),
+    Migrations(#[source] MigrateError),
     /// OpenSearch was not reached, or its answer not understood.
     #[error("OpenSearch: {0}")]
     OpenSearch(#[from] opensearch::Error),
@@ -74,8 +76,11 @@ impl Error {
             Error::Postgres(_) | Error::PostgresNotReached | Error::OpenSearch(_) => true,
             // 400 speaks of the request itself, such as mappings of a view that OpenSearch does not know.
             Error::Refused { status, .. } => *status != 400,
-            Error::Migrations(error) => matches!(error, sqlx::migrate::MigrateError::Execute(_)),
-            Error::Url(_) | Error::Taken { .. } | Error::Name { .. } | Error::Registry(_) => false,
+            Error::Migrations(_)
+            | Error::Url(_)
+            | Error::Taken { .. }
+            | Error::Name { .. }
+            | Error::Registry(_) => false,
         }
     }
 }
@@ -86,6 +91,15 @@ impl From<sqlx::Error> for Error {
             // The pool tries to connect for as long as it may and then says only that time is up.
             sqlx::Error::PoolTimedOut => Error::PostgresNotReached,
             other => Error::Postgres(other),
+        }
+    }
+}
+
+impl From<MigrateError> for Error {
+    fn from(error: MigrateError) -> Error {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            other => Error::Migrations(other),
         }
     }
 }
