@@ -65,6 +65,7 @@ struct Running {
     servers: Servers,
     fleet: Fleet,
     board: Arc<Board>,
+    runs_shop: bool,
 }
 
 /// Runs the stack until it is told to stop.
@@ -79,8 +80,11 @@ pub async fn run(up: Up) -> Result<()> {
         () = stop.received() => Ok(()),
     };
     eprintln!("stopping");
-    let stopped = running.stop().await;
-    ended.and(stopped)
+    tokio::select! {
+        stopped = running.stop() => ended.and(stopped),
+        // Whoever asks twice does not want to wait; what still runs is killed with this process.
+        () = stop.received() => bail!("stopped without draining"),
+    }
 }
 
 async fn start(up: &Up) -> Result<Running> {
@@ -126,14 +130,14 @@ async fn start(up: &Up) -> Result<Running> {
     if !up.servers_only {
         done("fleet", begun);
     }
-    Ok(Running { folder, servers, fleet, board })
+    let runs_shop = model == shop_folder(&folder) && !up.servers_only;
+    Ok(Running { folder, servers, fleet, board, runs_shop })
 }
 
 /// Introduces the stack, loads it if asked to, and else waits until something of it cannot go on.
 async fn watch(up: &Up, running: &mut Running) -> Result<()> {
     let stack = running.board.stack();
-    let is_shop = stack.settings.with_file_name("model").exists();
-    introduction::print(&stack, &running.folder, is_shop && !up.servers_only).await?;
+    introduction::print(&stack, &running.folder, running.runs_shop).await?;
 
     let started: Vec<_> = Server::ALL.iter().filter_map(|server| running.servers.process(*server)).collect();
     let server_ended = async {
@@ -180,9 +184,13 @@ fn model(up: &Up, given: &Layers, folder: &Folder) -> Result<PathBuf> {
         let settings = given.settings().map_err(|problems| Misconfigured(problems.to_string()))?;
         return Ok(std::path::absolute(settings.model.dir)?);
     }
-    let shop = folder.path.join("model");
+    let shop = shop_folder(folder);
     shop::write(&shop)?;
     Ok(shop)
+}
+
+fn shop_folder(folder: &Folder) -> PathBuf {
+    folder.path.join("model")
 }
 
 fn plan(up: &Up, given: &Layers, settings: &Settings, folder: &Folder) -> Result<Vec<Planned>> {
