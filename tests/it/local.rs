@@ -104,7 +104,8 @@ mod traces {
     }
 
     pub(super) fn are_in_kafka(brokers: &str) -> bool {
-        let metadata = kafka(brokers).inner().fetch_metadata(None, std::time::Duration::from_secs(10)).unwrap();
+        let metadata =
+            kafka(brokers).inner().fetch_metadata(None, std::time::Duration::from_secs(10)).unwrap();
         metadata.topics().iter().any(|topic| topic.name() == "trace")
     }
 
@@ -113,7 +114,8 @@ mod traces {
     }
 
     pub(super) async fn leave_in_dynamodb(endpoint: &str) {
-        let attribute = AttributeDefinition::builder().attribute_name("k").attribute_type(ScalarAttributeType::S);
+        let attribute =
+            AttributeDefinition::builder().attribute_name("k").attribute_type(ScalarAttributeType::S);
         let key = KeySchemaElement::builder().attribute_name("k").key_type(KeyType::Hash);
         let client = dynamodb(endpoint).await;
         let table = client.create_table().table_name("trace").billing_mode(BillingMode::PayPerRequest);

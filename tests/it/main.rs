@@ -2,12 +2,8 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on stops there"
-)]
-
 mod api;
+mod artefacts;
 mod engine;
 mod faults;
 mod fleet;
@@ -16,6 +12,7 @@ mod local;
 mod online_retail;
 mod projector;
 mod service;
+mod stack;
 mod sync;
 mod sync_groups;
 mod sync_rds;

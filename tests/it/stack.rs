@@ -96,7 +96,8 @@ async fn a_stack_is_looked_at_and_stopped() {
 
     let status = stack.aqueduct(&["status", "--json"]);
     let lines: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    let line = |name: &str| lines.as_array().unwrap().iter().find(|line| line["name"] == name).unwrap().clone();
+    let line =
+        |name: &str| lines.as_array().unwrap().iter().find(|line| line["name"] == name).unwrap().clone();
     assert_eq!((&line("postgres")["ready"], &line("kafka")["ready"]), (&true.into(), &false.into()));
     assert!(line("postgres")["pid"].is_u64() && line("postgres")["memory"].is_u64(), "{lines}");
     assert!(line("kafka")["pid"].is_null(), "a server that was given has no process here");

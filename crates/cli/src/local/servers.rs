@@ -26,7 +26,7 @@ use super::process::{Nursery, Process, Spec};
 /// The folder of log files in a stack's folder.
 pub const LOGS: &str = "logs";
 /// Generous: a cold disk and two busy cores take a multiple of the usual seconds.
-const START_PATIENCE: Duration = Duration::from_secs(120);
+const START_PATIENCE: Duration = Duration::from_secs(180);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// One of the servers.

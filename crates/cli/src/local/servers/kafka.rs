@@ -37,7 +37,16 @@ pub(super) async fn prepare(workplace: &Workplace) -> Result<Launch> {
         let cluster = URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());
         // An id may begin with a dash: the equals sign keeps it an argument.
         let cluster = format!("--cluster-id={cluster}");
-        let format = ["-Xmx128m", &logging, "kafka.tools.StorageTool", "format", &cluster, "-c", &settings];
+        let format = [
+            "-Xmx128m",
+            "-XX:TieredStopAtLevel=1",
+            &logging,
+            "kafka.tools.StorageTool",
+            "format",
+            &cluster,
+            "-c",
+            &settings,
+        ];
         let format = workplace.java("kafka format", &jars, &format.map(str::to_owned))?;
         workplace.nursery.run(&format, super::START_PATIENCE).await?;
     }
