@@ -32,7 +32,8 @@ pub trait Sink: Send + Sync + 'static {
 pub enum Needs {
     /// The latest state is enough: events carry the whole item, so of a batch only the highest version of each key arrives.
     State,
-    /// Every event counts: a batch holds all versions in the order of the topic.
+    /// Every event counts: a batch holds all versions in the order of the topic. Where one of a key is neither applied nor at
+    /// fault, the later ones of that key have to wait with it, with the same outcome.
     EveryEvent,
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aqueduct_engine::{Outcome, Reason, SinkError};
-use aqueduct_tests::eventually;
+use aqueduct_tests::{Private, Server, eventually};
 use tokio::time::Instant;
 
 use super::stage::{Applied, EventPuppet, PATIENCE, Stage, StatePuppet, assert_nothing_unaccounted};
@@ -120,5 +120,28 @@ async fn a_sink_slower_than_the_poll_interval_keeps_its_partitions() {
     stage.all_committed().await;
     let registry = member.stop().await;
     assert_eq!(applied.count(), 40, "nothing was delivered again: the partition was never lost");
+    assert_nothing_unaccounted(&registry);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_crashes_and_returns_costs_nothing() {
+    let private = Private::start(&[Server::Kafka, Server::DynamoDb]).await.unwrap();
+    let stage = Stage::on(&private.servers, 3).await;
+    stage.make_topics().await;
+    let applied = Applied::default();
+    let seen = applied.clone();
+    let member = stage.join(EventPuppet::new(move |batch| std::future::ready(seen.note_all(&batch))));
+    for item in 0..50 {
+        stage.publish(&format!("o{item}"), 1).await;
+    }
+    stage.all_committed().await;
+    private.crash(Server::Kafka).await.unwrap();
+    private.start_again(Server::Kafka).await.unwrap();
+    for item in 0..50 {
+        stage.publish(&format!("o{item}"), 2).await;
+    }
+    stage.all_committed().await;
+    let registry = member.stop().await;
+    (0..50).for_each(|item| assert_eq!(applied.of(&format!("o{item}")), [1, 2]));
     assert_nothing_unaccounted(&registry);
 }

@@ -49,7 +49,7 @@ async fn a_topic_made_after_the_start_is_read() {
     let stage = Stage::without_topics(1).await;
     let applied = Applied::default();
     let member = join(&stage, &applied);
-    aqueduct_store::topics::ensure(&stage.kafka, &stage.names, [(&stage.type_name, 1)]).await.unwrap();
+    stage.make_topics().await;
     stage.publish("one", 1).await;
     stage.all_committed().await;
     member.stop().await;

@@ -11,7 +11,7 @@ use aqueduct_engine::{
 };
 use aqueduct_store::letters::Filed;
 use aqueduct_store::{Letters, dynamodb, kafka, setup, topics};
-use aqueduct_tests::{eventually, servers, unique};
+use aqueduct_tests::{Servers, eventually, servers, unique};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus::Registry;
@@ -59,12 +59,20 @@ pub(crate) struct Found {
 impl Stage {
     pub(crate) async fn new(partitions: i32) -> Stage {
         let stage = Stage::without_topics(partitions).await;
-        topics::ensure(&stage.kafka, &stage.names, [(&stage.type_name, partitions)]).await.unwrap();
+        stage.make_topics().await;
         stage
     }
 
+    pub(crate) async fn make_topics(&self) {
+        topics::ensure(&self.kafka, &self.names, [(&self.type_name, self.partitions)]).await.unwrap();
+    }
+
     pub(crate) async fn without_topics(partitions: i32) -> Stage {
-        let servers = servers().await;
+        Stage::on(servers().await, partitions).await
+    }
+
+    /// On these servers; without topics.
+    pub(crate) async fn on(servers: &Servers, partitions: i32) -> Stage {
         let names = Names::new(unique());
         let properties = [
             // A rebalance is noticed by the next heartbeat.
