@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -10,6 +11,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::Api;
 use crate::endpoints::{
@@ -17,6 +19,9 @@ use crate::endpoints::{
 };
 use crate::problem::{Code, Problem};
 use crate::request::context;
+
+/// How long a body may stand still. A client that is gone must not hold up the end of the process.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The whole API.
 pub fn router(api: Arc<Api>) -> Router {
@@ -32,14 +37,15 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/docs/", get(docs::index))
         .route("/docs/{*file}", get(docs::asset))
         .route("/problems/{code}", get(problems::handle));
-    surround(routes, api)
+    surround(routes, api, BODY_TIMEOUT)
 }
 
-fn surround(routes: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+fn surround(routes: Router<Arc<Api>>, api: Arc<Api>, body_timeout: Duration) -> Router {
     routes
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(api.body_limit))
+        .layer(RequestBodyTimeoutLayer::new(body_timeout))
         .layer(CatchPanicLayer::custom(panicked))
         // Outermost, so that it writes the body of every problem, whoever found it.
         .layer(from_fn_with_state(Arc::clone(&api), context::layer))
@@ -96,20 +102,34 @@ mod tests {
         }))
     }
 
+    async fn json(response: Response) -> Value {
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
     async fn broken() {
         panic!("the secret of a handler")
     }
 
     #[tokio::test]
     async fn a_panic_is_answered_as_a_problem_that_says_nothing_of_the_inside() {
-        let router = surround(Router::new().route("/broken", get(broken)), unconnected().await);
+        let router = surround(Router::new().route("/broken", get(broken)), unconnected().await, BODY_TIMEOUT);
         let request = Request::builder().uri("/broken").header("x-correlation-id", "c-1");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["x-correlation-id"], "c-1");
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        let body: Value = serde_json::from_slice(&bytes).unwrap();
+        let body = json(response).await;
         assert_eq!((&body["code"], &body["correlationId"]), (&"Internal".into(), &"c-1".into()));
         assert!(!body.to_string().contains("secret"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_on_is_given_up() {
+        let routes = Router::new().route("/{tenant}/{type}", axum::routing::post(create::handle));
+        let router = surround(routes, unconnected().await, Duration::from_millis(1));
+        let endless = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let request = Request::post("/acme/NOTE").header("content-type", "application/json");
+        let response = router.oneshot(request.body(endless).unwrap()).await.unwrap();
+        assert_eq!(json(response).await["code"], "BodyIncomplete");
     }
 }

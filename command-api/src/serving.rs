@@ -87,7 +87,7 @@ impl StartCheck {
                     let why = error.to_string();
                     // In an outage each try fails alike: one line says it.
                     if self.passed.send_replace(Err(why.clone())) != Err(why) {
-                        tracing::warn!(%error, "not ready, trying again");
+                        tracing::warn!(%error, "not ready, trying again; `aqueduct setup` makes missing tables");
                     }
                     sleep(RETRY).await;
                 }

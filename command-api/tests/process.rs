@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 const NOTE: &str = "{aqueduct: v1, type: NOTE, schema: {type: object}}";
 
@@ -53,15 +56,23 @@ fn a_model_with_mistakes_is_refused_with_their_places() {
 }
 
 #[test]
-fn without_servers_it_starts_serves_and_stops_in_order() {
+fn without_servers_it_starts_logs_each_request_by_its_correlation_id_and_stops_in_order() {
     let model = folder("note.yaml", NOTE);
-    let mut process =
-        command_api(model.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("api listening")));
+    let mut process = command_api(model.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(process.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let listening = log.find(|line| line["message"] == "api listening").unwrap();
+    let mut connection = TcpStream::connect(listening["addr"].as_str().unwrap()).unwrap();
+    let request = "GET /problems/Internal HTTP/1.1\r\nHost: x\r\nX-Correlation-Id: my-request\r\n\r\n";
+    connection.write_all(request.as_bytes()).unwrap();
+    let answered = log.find(|line| line["message"] == "answered").unwrap();
+    assert_eq!(answered["correlation_id"], "my-request", "{answered}");
+    assert_eq!((&answered["status"], &answered["method"]), (&200.into(), &"GET".into()), "{answered}");
+    assert!(answered["traceparent"].is_string(), "{answered}");
+
     let signalled = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
     assert!(signalled.success());
-    let mut rest = String::new();
-    process.stderr.take().unwrap().read_to_string(&mut rest).unwrap();
-    assert_eq!(process.wait().unwrap().code(), Some(0), "{rest}");
+    let rest: Vec<Value> = log.collect();
+    assert_eq!(process.wait().unwrap().code(), Some(0), "{rest:?}");
 }

@@ -46,7 +46,7 @@ codes! {
     JsonInvalid = BAD_REQUEST, "The body is not valid JSON";
     /// The JSON is not the request's envelope, such as `{"attributes": {…}, "version": 3}`; `pointer` says where.
     BodyInvalid = BAD_REQUEST, "The body does not have the expected shape";
-    /// The body broke off.
+    /// The body broke off, or did not come on for 10 seconds.
     BodyIncomplete = BAD_REQUEST, "The body could not be read to its end";
     /// Tenant, type or id are not well-formed, or the path is not UTF-8 once decoded.
     PathInvalid = BAD_REQUEST, "The path names nothing that can exist";
