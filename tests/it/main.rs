@@ -18,6 +18,7 @@ mod online_retail;
 mod projector;
 mod service;
 mod stack;
+mod store;
 mod sync;
 mod sync_groups;
 mod sync_rds;

@@ -23,6 +23,8 @@ impl Settings {
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
+        // A broker that was away for long is found again within a second, not ten.
+        config.set("reconnect.backoff.max.ms", "1000");
         self.apply_properties(&mut config);
         config
     }
