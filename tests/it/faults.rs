@@ -79,7 +79,7 @@ async fn outage(server: Server, worker: &str, bystander: &str, seed: u64) -> Res
         })
         .await;
         eventually("the others keep up", PATIENCE, || async {
-            let lag = fleet.metrics(bystander).await?.get("aqueduct_consumer_lag_seconds");
+            let lag = fleet.largest(bystander, "aqueduct_consumer_lag_seconds").await?;
             (lag < 5.0).then_some(())
         })
         .await;

@@ -77,7 +77,8 @@ impl Driver {
             self.lanes.into_iter().map(|lane| run(lane, share, pace, stop, bar)).collect();
         let lanes: Vec<Lane> = running.try_collect().await?;
         let (mut expected, mut mix) = (Expectation::new(), Mix::default());
-        for lane in lanes {
+        for mut lane in lanes {
+            lane.resolve().await?;
             mix.add(&lane.mix);
             expected.extend(lane.expected);
         }

@@ -1,5 +1,7 @@
 //! One driver among several: it owns its items, so it knows what each must be after every answer.
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -21,6 +23,10 @@ pub(crate) struct Lane {
     deck: Deck,
     living: Vec<Identity>,
     sent: u64,
+    /// Items of which an answer was lost: the write may still have been on its way when the item was read.
+    doubtful: BTreeSet<Identity>,
+    /// Creates whose answer was lost, and so the id that the fleet gave: type and correlation id.
+    lost: Vec<(&'static str, String)>,
     /// What every item of this lane must be by now.
     pub(crate) expected: Expectation,
     /// What was sent so far.
@@ -37,6 +43,8 @@ impl Lane {
             deck: Deck::new(),
             living: Vec::new(),
             sent: 0,
+            doubtful: BTreeSet::new(),
+            lost: Vec::new(),
             expected: Expectation::new(),
             mix: Mix::default(),
         }
@@ -102,14 +110,9 @@ impl Lane {
             Answer::Conflict => bail!("creating a new {type_name} was answered as a conflict"),
             Answer::Unknown => {
                 self.mix.unanswered += 1;
-                let id = match id {
-                    Some(id) => Some(id),
-                    None => self.stores.written_by(&correlation).await?,
-                };
-                if let Some(id) = id
-                    && let Some(shown) = self.client.current(type_name, &id).await?
-                {
-                    self.keep(type_name, shown);
+                match id {
+                    Some(id) => drop(self.doubtful.insert((type_name.to_owned(), id))),
+                    None => self.lost.push((type_name, correlation)),
                 }
             }
         }
@@ -203,12 +206,33 @@ impl Lane {
     /// An answer that only a fault explains: after a lost answer the item is read again; a conflict nobody caused is
     /// an error, since no one else writes this lane's items.
     async fn unforeseen(&mut self, identity: &Identity, answer: Answer) -> anyhow::Result<()> {
-        if matches!(answer, Answer::Conflict) {
+        if matches!(answer, Answer::Conflict) && !self.doubtful.contains(identity) {
             bail!("{identity:?}: the current version was answered as a conflict");
         }
         self.mix.unanswered += 1;
+        self.doubtful.insert(identity.clone());
+        self.read_again(identity).await
+    }
+
+    /// Finds out what became of every command whose answer was lost.
+    pub(crate) async fn resolve(&mut self) -> anyhow::Result<()> {
+        for (type_name, correlation) in std::mem::take(&mut self.lost) {
+            if let Some(id) = self.stores.written_by(&correlation).await? {
+                self.doubtful.insert((type_name.to_owned(), id));
+            }
+        }
+        for identity in std::mem::take(&mut self.doubtful) {
+            self.read_again(&identity).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_again(&mut self, identity: &Identity) -> anyhow::Result<()> {
         match self.client.current(&identity.0, &identity.1).await? {
             Some(shown) => self.keep(&identity.0, shown),
+            // Not there and never answered: it was not created.
+            None if !self.expected.contains_key(identity) => {}
+            None if self.expected.get(identity).is_some_and(|expected| expected.deleted) => {}
             None => {
                 // Only its delete can have done this.
                 let before = self.expected.get(identity).cloned();
