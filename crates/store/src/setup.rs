@@ -132,9 +132,7 @@ async fn wait_until_active(client: &Client, name: &str) -> Result<()> {
 }
 
 async fn expire(client: &Client, name: &str, attribute: &str) -> Result<()> {
-    let now = client.describe_time_to_live().table_name(name).send().await.map_err(Error::of)?;
-    let stands = now.time_to_live_description().and_then(|ttl| ttl.attribute_name());
-    if stands == Some(attribute) {
+    if expires(client, name, attribute).await? {
         return Ok(());
     }
     let ttl = TimeToLiveSpecification::builder()
@@ -142,12 +140,15 @@ async fn expire(client: &Client, name: &str, attribute: &str) -> Result<()> {
         .attribute_name(attribute)
         .build()
         .map_err(refused)?;
-    client
-        .update_time_to_live()
-        .table_name(name)
-        .time_to_live_specification(ttl)
-        .send()
-        .await
-        .map_err(Error::of)?;
-    Ok(())
+    match client.update_time_to_live().table_name(name).time_to_live_specification(ttl).send().await {
+        Ok(_) => Ok(()),
+        // Enabling it twice is an error, and another setup may have been faster.
+        Err(_) if expires(client, name, attribute).await? => Ok(()),
+        Err(error) => Err(Error::of(error)),
+    }
+}
+
+async fn expires(client: &Client, name: &str, attribute: &str) -> Result<bool> {
+    let now = client.describe_time_to_live().table_name(name).send().await.map_err(Error::of)?;
+    Ok(now.time_to_live_description().and_then(|ttl| ttl.attribute_name()) == Some(attribute))
 }
