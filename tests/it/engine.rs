@@ -4,4 +4,4 @@ mod dead_letters;
 mod groups;
 mod outages;
 mod positions;
-mod stage;
+pub(crate) mod stage;

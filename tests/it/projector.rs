@@ -1,19 +1,20 @@
 //! What holds of the `data` table, whatever arrives in whatever order.
 
-use aqueduct_contract::{Item, Names};
+use aqueduct_contract::{Event, Item, Names};
 use aqueduct_engine::{Outcome, Record, RecordParts, Sink, SinkError};
 use aqueduct_projector::DataSink;
 use aqueduct_projector::classify::{ITEM_TOO_LARGE, ITEM_UNSTORABLE};
 use aqueduct_service::Settings;
 use aqueduct_store::data::as_stored;
 use aqueduct_store::{DataTable, setup};
-use aqueduct_tests::{Private, Server};
+use aqueduct_tests::{Private, Server, eventually};
 use futures::future::join_all;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use crate::engine::stage::{Found, PATIENCE, Stage, assert_nothing_unaccounted, event, found, metric};
 use crate::sync::{deletion, order, record_in, settings};
 
 /// The table of a prefix of its own, and a sink that writes to it.
@@ -218,4 +219,50 @@ async fn an_outage_or_a_missing_table_is_waited_for_and_sets_nothing_aside() {
     setup(&settings.dynamodb.connect().await, &data.names).await.unwrap();
     assert_eq!(data.sink.apply(&batch).await.unwrap(), [Outcome::Applied]);
     data.sink.ready().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_crashes_redelivery_and_poison_the_table_ends_with_exactly_the_latest_versions() {
+    const ITEMS: usize = 20;
+    const VERSIONS: u64 = 10;
+    let stage = Stage::new(3).await;
+    let table = DataTable::new(settings().await.dynamodb.connect().await, &stage.names);
+    let data =
+        Data { names: stage.names.clone(), sink: DataSink::new(table.clone(), stage.names.clone()), table };
+    let item = |item: usize| (1..=VERSIONS).map(move |version| event(&format!("item-{item}"), version));
+    let events: Vec<Vec<Event>> = (0..ITEMS).map(|number| item(number).collect()).collect();
+    let publish = async |versions: std::ops::Range<usize>| {
+        for version in versions {
+            for events in &events {
+                stage.produce(&found(&events[version])).await;
+            }
+        }
+    };
+
+    let first = stage.join(data.sink.clone());
+    publish(0..6).await;
+    eventually("it is at work", PATIENCE, || async {
+        (first.metric("aqueduct_events_total", Some("applied")) > 0.0).then_some(())
+    })
+    .await;
+    first.crash().await;
+    stage
+        .produce(&Found { key: Some(b"?".into()), value: Some(b"not an event".into()), headers: vec![] })
+        .await;
+    // What a publisher that took over sends again, and what a restored topic might hold: late ones last.
+    publish(3..10).await;
+    publish(0..4).await;
+    let second = stage.join(data.sink.clone());
+    stage.all_committed().await;
+    let registry = second.stop().await;
+
+    for versions in &events {
+        data.holds(&versions.last().unwrap().item).await;
+    }
+    let filed = stage.filed().await;
+    assert_eq!(filed.iter().map(|filed| filed.letter.code.as_str()).collect::<Vec<_>>(), ["EventInvalid"]);
+    assert_nothing_unaccounted(&registry);
+    for outcome in ["applied", "stale", "dead_lettered"] {
+        assert!(metric(&registry, "aqueduct_events_total", Some(outcome)) > 0.0, "{outcome}");
+    }
 }

@@ -168,3 +168,57 @@ impl GroupMetrics {
         let _ = self.all.lag_seconds.remove_label_values(&labels);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn families(registry: &Registry) -> Vec<String> {
+        registry.gather().iter().map(|family| family.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn names_stay_what_dashboards_and_alerts_know() {
+        let registry = Registry::new();
+        let group = GroupMetrics::new(&Metrics::new(&registry).unwrap(), "g");
+        group.lag("t", 0, 5, Duration::from_secs(1));
+        group.lost("t", 0, 1);
+        group.retry("unavailable");
+        assert_eq!(
+            families(&registry),
+            [
+                "aqueduct_assigned_partitions",
+                "aqueduct_batch_records",
+                "aqueduct_batch_seconds",
+                "aqueduct_consumed_total",
+                "aqueduct_consumer_lag_records",
+                "aqueduct_consumer_lag_seconds",
+                "aqueduct_events_total",
+                "aqueduct_freshness_seconds",
+                "aqueduct_records_in_flight",
+                "aqueduct_records_lost_total",
+                "aqueduct_retries_total",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_partition_that_went_elsewhere_is_not_reported_any_more() {
+        let registry = Registry::new();
+        let group = GroupMetrics::new(&Metrics::new(&registry).unwrap(), "g");
+        group.lag("t", 0, 5, Duration::from_secs(1));
+        group.forget("t", 0);
+        group.forget("t", 0);
+        assert!(!families(&registry).iter().any(|name| name.contains("lag")));
+    }
+
+    #[test]
+    fn groups_share_one_registration() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let (one, other) = (GroupMetrics::new(&metrics, "one"), GroupMetrics::new(&metrics, "other"));
+        one.applied.inc();
+        assert_eq!((one.applied.get(), other.applied.get()), (1, 0));
+        assert!(Metrics::new(&registry).is_err(), "a second registration is refused");
+    }
+}

@@ -192,3 +192,7 @@ pub(crate) fn test_record(offset: usize, key: Option<u8>, version: Option<u64>) 
     let parts = RecordParts { key: key.as_ref().map(|key| &key[..]), value: None, headers: &headers };
     Record::new("t".into(), 0, i64::try_from(offset).unwrap(), 0, parts)
 }
+
+#[cfg(test)]
+#[path = "record/tests.rs"]
+mod tests;
