@@ -70,14 +70,7 @@ impl Fleet {
     ///
     /// When the settings do not lead to a client.
     pub async fn stores(&self, tenant: &str) -> Result<Stores> {
-        Ok(Stores {
-            dynamodb: self.settings.dynamodb.connect().await,
-            prefix: self.settings.prefix.clone(),
-            postgres: self.settings.postgres.connect_lazy()?,
-            opensearch: self.settings.opensearch.url.clone(),
-            index_prefix: self.settings.opensearch.index_prefix.clone(),
-            tenant: tenant.to_owned(),
-        })
+        Stores::of(&self.settings, tenant).await
     }
 
     /// Rows that a tenant sees in a public SQL view.

@@ -4,6 +4,7 @@ mod dynamodb;
 mod opensearch;
 mod postgres;
 
+use aqueduct_service::Settings;
 use aws_sdk_dynamodb::types::AttributeValue;
 use sqlx::PgPool;
 
@@ -27,6 +28,18 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// The stores that a fleet with these settings writes to, as `tenant` sees them.
+    pub async fn of(settings: &Settings, tenant: &str) -> anyhow::Result<Stores> {
+        Ok(Stores {
+            dynamodb: settings.dynamodb.connect().await,
+            prefix: settings.prefix.clone(),
+            postgres: settings.postgres.connect_lazy()?,
+            opensearch: settings.opensearch.url.clone(),
+            index_prefix: settings.opensearch.index_prefix.clone(),
+            tenant: tenant.to_owned(),
+        })
+    }
+
     /// The id of the item that the write with this correlation id made, if it was stored.
     pub(super) async fn written_by(&self, correlation: &str) -> anyhow::Result<Option<String>> {
         let found = self

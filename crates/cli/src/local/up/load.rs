@@ -28,7 +28,7 @@ const HEADING: u64 = 20;
 /// store. Fails when one differs.
 pub(super) async fn once(stack: &Stack) -> Result<()> {
     let settings = Settings::load(Some(&stack.settings))?;
-    let stores = stores(&settings).await?;
+    let stores = Stores::of(&settings, TENANT).await?;
     let driver = Driver::new(&stack.api().context("no fleet to drive")?, stores, SEED)?;
     let bar = ProgressBar::new(COMMANDS);
 
@@ -59,8 +59,11 @@ pub(super) async fn once(stack: &Stack) -> Result<()> {
 /// Drives for ever, and shows every second what moves.
 pub(super) async fn traffic(stack: &Stack) -> Result<()> {
     let settings = Settings::load(Some(&stack.settings))?;
-    let driver =
-        Driver::new(&stack.api().context("no fleet to drive")?, stores(&settings).await?, rand::random())?;
+    let driver = Driver::new(
+        &stack.api().context("no fleet to drive")?,
+        Stores::of(&settings, TENANT).await?,
+        rand::random(),
+    )?;
     let (bar, pool) = (ProgressBar::hidden(), settings.postgres.connect_lazy()?);
     let stop = CancellationToken::new();
     let driving = driver.drive(u64::MAX, Some(RATE), &stop, &bar);
@@ -91,17 +94,6 @@ pub(super) async fn traffic(stack: &Stack) -> Result<()> {
         driven = driving => driven.map(drop),
         () = showing => Ok(()),
     }
-}
-
-async fn stores(settings: &Settings) -> Result<Stores> {
-    Ok(Stores {
-        dynamodb: settings.dynamodb.connect().await,
-        prefix: settings.prefix.clone(),
-        postgres: settings.postgres.connect_lazy()?,
-        opensearch: settings.opensearch.url.clone(),
-        index_prefix: settings.opensearch.index_prefix.clone(),
-        tenant: TENANT.to_owned(),
-    })
 }
 
 /// A store that is down shows as a dash; traffic goes on.
