@@ -27,11 +27,11 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use self::context::{Context, Rebalance};
 use self::intake::{Intake, Source};
-use self::positions::{Start, starts};
+use self::positions::{Start, lists, starts};
 use crate::tenure::{Epoch, Tenure};
 use crate::{Group, Progress, Record};
 
@@ -54,6 +54,12 @@ pub(crate) enum Event {
     Revoking(Vec<Epoch>),
     /// Gone already: somebody else has them.
     Lost(Vec<Epoch>),
+    /// Retention took records before they were read; reading goes on behind them.
+    Skipped {
+        epoch: Epoch,
+        to: i64,
+        lost: i64,
+    },
     Committed(Epoch, i64),
     CommitFailed(Epoch),
     /// librdkafka gave up.
@@ -246,33 +252,20 @@ impl Consumer {
                 return Ok(());
             }
         };
-        let mut explicit = TopicPartitionList::new();
-        let mut assigned = Vec::new();
-        for start in starts {
-            let added =
-                explicit.add_partition_offset(&start.topic, start.partition, Offset::Offset(start.offset));
-            if let Err(error) = added {
-                error!(%error, ?start, "a partition cannot be assigned");
-            }
-            assigned.push(self.new_source(start));
-        }
-        context::assign(&self.consumer, &explicit);
-        info!(partitions = ?assigned.iter().map(|one| &one.tenure).collect::<Vec<_>>(), "assigned");
         self.progress.joined();
+        self.begin(starts)
+    }
+
+    /// Reads these partitions from where they start.
+    fn begin(&mut self, starts: Vec<Start>) -> Result<(), Gone> {
+        context::assign(&self.consumer, &lists(&starts).1);
+        let assigned: Vec<Assigned> = starts.into_iter().map(|start| self.new_source(start)).collect();
+        info!(partitions = ?assigned.iter().map(|one| &one.tenure).collect::<Vec<_>>(), "assigned");
         self.send(Event::Assigned(assigned))
     }
 
     fn new_source(&mut self, start: Start) -> Assigned {
-        if start.lost > 0 {
-            error!(
-                topic = start.topic,
-                partition = start.partition,
-                lost = start.lost,
-                resumed_at = start.offset,
-                "retention removed records before this group had read them: what they changed is missing in the sink until \
-                 the item is written again; compare with `aqueduct verify` and rebuild"
-            );
-        }
+        start.report_loss();
         self.last_epoch += 1;
         let tenure = Arc::new(Tenure::new(self.last_epoch, start.topic.as_str().into(), start.partition));
         self.intake.sources.push(Source::new(tenure.clone(), start.offset));
@@ -308,13 +301,13 @@ impl Consumer {
     }
 
     fn unassign(&mut self, list: &TopicPartitionList) {
-        self.intake.sources.retain(|source| !source.is_in(list));
+        self.intake.forget(&self.consumer, list);
         context::unassign(&self.consumer, list);
         info!(partitions = ?list, "unassigned");
     }
 
-    /// A position is out of range while reading: retention overtook it, or the topic was made anew. The partitions
-    /// concerned start again, as new assignments.
+    /// A position is out of range while reading: retention overtook it, or the topic was made anew. Which one, librdkafka
+    /// does not say in a form that rdkafka passes on, so all are looked at.
     fn start_again(&mut self) -> Result<(), Gone> {
         let mut list = TopicPartitionList::new();
         for source in &self.intake.sources {
@@ -330,21 +323,33 @@ impl Consumer {
         };
         for start in starts {
             let Some(source) = self.intake.source(&start.topic, start.partition) else { continue };
-            let Some(start) = start.again_from(source.next) else { continue };
-            let epoch = source.tenure.epoch;
-            let seek =
-                self.consumer.seek(&start.topic, start.partition, Offset::Offset(start.offset), ASK_TIMEOUT);
-            if let Err(error) = seek {
-                warn!(%error, "a partition could not be started again");
-                self.intake.look_again();
-                continue;
+            match start.again_from(source.next) {
+                None => {}
+                Some(start) if start.offset > source.next => self.skip(&start)?,
+                Some(start) => self.begin_anew(start)?,
             }
-            self.intake.sources.retain(|source| source.tenure.epoch != epoch);
-            self.send(Event::Lost(vec![epoch]))?;
-            let assigned = self.new_source(start);
-            self.send(Event::Assigned(vec![assigned]))?;
         }
         Ok(())
+    }
+
+    /// Retention overtook the reading: what was read before is still ours to apply, so the assignment stays.
+    fn skip(&mut self, start: &Start) -> Result<(), Gone> {
+        let Some((epoch, held)) = self.intake.skip(start) else { return Ok(()) };
+        let (partition, begun) = lists(std::slice::from_ref(start));
+        // Not a seek: librdkafka has stopped fetching this partition, and refuses to seek where it does not fetch.
+        context::unassign(&self.consumer, &partition);
+        context::assign(&self.consumer, &begun);
+        self.send(Event::Fetched { records: held, more: false })?;
+        self.send(Event::Skipped { epoch, to: start.offset, lost: start.lost })
+    }
+
+    /// The topic is another one than it was.
+    fn begin_anew(&mut self, start: Start) -> Result<(), Gone> {
+        let (partition, _) = lists(std::slice::from_ref(&start));
+        let epochs = self.epochs_of(&partition);
+        self.unassign(&partition);
+        self.send(Event::Lost(epochs))?;
+        self.begin(vec![start])
     }
 
     /// Commits what is left to commit and leaves the group. The drop of the consumer waits for the broker: whoever needs

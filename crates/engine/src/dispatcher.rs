@@ -133,6 +133,12 @@ impl<S: Sink> Dispatcher<S> {
                 self.end(&epochs);
                 self.forget(&epochs);
             }
+            Some(Event::Skipped { epoch, to, lost }) => {
+                if let Some(partition) = self.partitions.get_mut(&epoch) {
+                    partition.ledger.skip_to(to);
+                    self.metrics.lost(&partition.tenure.topic, partition.tenure.partition, lost);
+                }
+            }
             Some(Event::Committed(epoch, position)) => {
                 if let Some(partition) = self.partitions.get_mut(&epoch) {
                     partition.ledger.committed(position);
@@ -319,9 +325,10 @@ impl<S: Sink> Dispatcher<S> {
 
     fn measure(&self) {
         let now = jiff::Timestamp::now().as_millisecond();
-        let mut in_flight = 0;
+        let (mut in_flight, mut paused) = (0, 0);
         for Partition { tenure, ledger, .. } in self.partitions.values() {
             in_flight += tenure.records();
+            paused += i64::from(tenure.is_paused());
             let oldest = ledger.oldest_uncommitted().filter(|timestamp| *timestamp >= 0);
             let age = oldest.and_then(|oldest| u64::try_from(now - oldest).ok()).unwrap_or_default();
             let committed = ledger.committed_offset().unwrap_or(ledger.position());
@@ -330,6 +337,7 @@ impl<S: Sink> Dispatcher<S> {
             let records = (end - committed).max(0);
             self.metrics.lag(&tenure.topic, tenure.partition, records, Duration::from_millis(age));
         }
+        self.metrics.paused.set(paused);
         self.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
     }
 }

@@ -50,6 +50,11 @@ impl Ledger {
         true
     }
 
+    /// What lies between the last record begun and `offset` is gone from the topic.
+    pub(crate) fn skip_to(&mut self, offset: i64) {
+        self.next = self.next.max(offset);
+    }
+
     /// Marks a record as done. Returns how many records fell below the position by it.
     pub(crate) fn finish(&mut self, offset: i64) -> usize {
         if let Ok(index) = self.entries.binary_search_by_key(&offset, |entry| entry.offset) {
@@ -124,6 +129,8 @@ mod tests {
     enum Move {
         /// Begin an offset this far after the last.
         Begin(i64),
+        /// Skip so many offsets.
+        Skip(i64),
         /// Finish one of those begun.
         Finish(prop::sample::Index),
         Commit,
@@ -134,6 +141,7 @@ mod tests {
     fn moves() -> impl Strategy<Value = Vec<Move>> {
         let one = prop_oneof![
             3 => (0..4_i64).prop_map(Move::Begin),
+            1 => (0..4_i64).prop_map(Move::Skip),
             3 => any::<prop::sample::Index>().prop_map(Move::Finish),
             1 => Just(Move::Commit),
             1 => Just(Move::Committed),
@@ -144,7 +152,8 @@ mod tests {
 
     /// The same, naively: all offsets ever begun, and those done.
     struct Model {
-        start: i64,
+        /// Where the next record may be.
+        next: i64,
         begun: BTreeSet<i64>,
         done: BTreeSet<i64>,
         committed: Option<i64>,
@@ -154,7 +163,7 @@ mod tests {
     impl Model {
         fn position(&self) -> i64 {
             let first_open = self.begun.difference(&self.done).next();
-            *first_open.unwrap_or(&self.begun.last().map_or(self.start, |last| last + 1))
+            *first_open.unwrap_or(&self.next)
         }
 
         /// Timestamps equal offsets here.
@@ -171,17 +180,21 @@ mod tests {
         fn agrees_with_a_naive_model(start in 0..1000_i64, moves in moves()) {
             let mut ledger = Ledger::new(start, None);
             let mut model = Model {
-                start, begun: BTreeSet::new(), done: BTreeSet::new(), committed: None, committing: None,
+                next: start, begun: BTreeSet::new(), done: BTreeSet::new(), committed: None, committing: None,
             };
-            let mut next = start;
             for step in moves {
                 match step {
                     Move::Begin(gap) => {
-                        next += gap;
-                        prop_assert!(ledger.begin(next, next));
-                        prop_assert!(!ledger.begin(next, next));
-                        model.begun.insert(next);
-                        next += 1;
+                        let offset = model.next + gap;
+                        prop_assert!(ledger.begin(offset, offset));
+                        prop_assert!(!ledger.begin(offset, offset));
+                        model.begun.insert(offset);
+                        model.next = offset + 1;
+                    }
+                    Move::Skip(records) => {
+                        model.next += records;
+                        ledger.skip_to(model.next);
+                        ledger.skip_to(model.next - records);
                     }
                     Move::Finish(index) if !model.begun.is_empty() => {
                         let offset = *index.get(&model.begun.iter().copied().collect::<Vec<_>>());
@@ -190,7 +203,7 @@ mod tests {
                         let fell = model.begun.range(before..model.position()).count();
                         prop_assert_eq!(ledger.finish(offset), fell);
                     }
-                    Move::Finish(_) => prop_assert_eq!(ledger.finish(next), 0),
+                    Move::Finish(_) => prop_assert_eq!(ledger.finish(model.next), 0),
                     Move::Commit => {
                         let expected = (model.committing.is_none() && model.committed != Some(model.position()))
                             .then(|| model.position());

@@ -20,6 +20,7 @@ pub struct Metrics {
     retries: IntCounterVec,
     in_flight: IntGaugeVec,
     assigned: IntGaugeVec,
+    paused: IntGaugeVec,
     records_lost: IntCounterVec,
 }
 
@@ -84,6 +85,11 @@ impl Metrics {
             )?,
             in_flight: gauge("aqueduct_records_in_flight", "Records read and not yet done", GROUP)?,
             assigned: gauge("aqueduct_assigned_partitions", "Partitions this process reads", GROUP)?,
+            paused: gauge(
+                "aqueduct_paused_partitions",
+                "Partitions whose fetching is paused, because what was read is not done",
+                GROUP,
+            )?,
             records_lost: counter(
                 "aqueduct_records_lost_total",
                 "Records that retention removed before the group had read them",
@@ -106,6 +112,7 @@ pub(crate) struct GroupMetrics {
     pub(crate) returned: IntCounter,
     pub(crate) in_flight: IntGauge,
     pub(crate) assigned: IntGauge,
+    pub(crate) paused: IntGauge,
     freshness: Histogram,
     batch_records: Histogram,
     batch_seconds: Histogram,
@@ -123,6 +130,7 @@ impl GroupMetrics {
             returned: event("returned"),
             in_flight: all.in_flight.with_label_values(&[group]),
             assigned: all.assigned.with_label_values(&[group]),
+            paused: all.paused.with_label_values(&[group]),
             freshness: all.freshness.with_label_values(&[group]),
             batch_records: all.batch_records.with_label_values(&[group]),
             batch_seconds: all.batch_seconds.with_label_values(&[group]),

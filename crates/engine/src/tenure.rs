@@ -20,6 +20,8 @@ pub(crate) struct Tenure {
     records: AtomicUsize,
     /// Their bytes, without those that are done.
     bytes: AtomicUsize,
+    /// Its fetching is paused, because what was read is not done.
+    paused: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -32,6 +34,7 @@ impl Tenure {
             partition,
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            paused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
     }
@@ -58,6 +61,14 @@ impl Tenure {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     /// Nothing new is begun for it: no attempt, no dead letter.

@@ -7,7 +7,9 @@ use aqueduct_engine::{Outcome, SinkError};
 use aqueduct_tests::eventually;
 use tokio::sync::Semaphore;
 
-use super::stage::{Applied, EventPuppet, PATIENCE, Stage, StatePuppet, assert_nothing_unaccounted, metric};
+use super::stage::{
+    Applied, EventPuppet, Member, PATIENCE, Stage, StatePuppet, assert_nothing_unaccounted, metric,
+};
 
 /// The first appearance of every version is in order, and none is missing.
 fn assert_in_order(applied: &Applied, id: &str, versions: u64) {
@@ -214,4 +216,43 @@ async fn two_groups_of_one_process_do_not_wait_for_each_other() {
     healthy.stop().await;
     stuck.stop().await;
     assert_eq!(stage.committed().await.iter().flatten().sum::<i64>(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_was_paused_when_it_went_elsewhere_is_read_on_when_it_comes_back() {
+    let mut stage = Stage::new(2).await;
+    (stage.settings.window, stage.settings.batch_records) = (2, 1);
+    stage.settings.pause_after = Duration::from_millis(100);
+    // What hangs in the sink is not waited for.
+    stage.settings.drain_timeout = Duration::from_millis(100);
+    for item in 0..40 {
+        stage.publish(&format!("o{item}"), 1).await;
+    }
+    let leave = Arc::new(Semaphore::new(0));
+    let outside = leave.clone();
+    let stays = stage.join(EventPuppet::new(move |batch| {
+        let outside = outside.clone();
+        async move {
+            let _left = outside.acquire().await.unwrap();
+            Ok(batch.iter().map(|_| Outcome::Applied).collect())
+        }
+    }));
+    let has = |member: &Member, name: &str, partitions: f64| {
+        let reached = member.metric(name, None) == partitions;
+        async move { reached.then_some(()) }
+    };
+    eventually("both are paused", PATIENCE, || has(&stays, "aqueduct_paused_partitions", 2.0)).await;
+
+    let comes_and_goes = stage
+        .join(EventPuppet::new(|batch| async move { Ok(batch.iter().map(|_| Outcome::Applied).collect()) }));
+    let one = "aqueduct_assigned_partitions";
+    eventually("one goes elsewhere", PATIENCE, || has(&comes_and_goes, one, 1.0)).await;
+    comes_and_goes.stop().await;
+    eventually("it comes back", PATIENCE, || has(&stays, one, 2.0)).await;
+    leave.add_permits(1);
+    for item in 0..40 {
+        stage.publish(&format!("o{item}"), 2).await;
+    }
+    stage.all_committed().await;
+    assert_nothing_unaccounted(&stays.stop().await);
 }

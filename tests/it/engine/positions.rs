@@ -1,17 +1,27 @@
 //! Where a group starts, what it commits, and what it says of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_tests::eventually;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Semaphore;
 
 use super::stage::{Applied, EventPuppet, Member, PATIENCE, Stage, metric};
 
 fn join(stage: &Stage, applied: &Applied) -> Member {
     let seen = applied.clone();
     stage.join(EventPuppet::new(move |batch| std::future::ready(seen.note_all(&batch))))
+}
+
+/// As retention does.
+async fn remove_below(stage: &Stage, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = stage.kafka.client_config().create().unwrap();
+    let mut gone = TopicPartitionList::new();
+    gone.add_partition_offset(&stage.topic, 0, Offset::Offset(offset)).unwrap();
+    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,16 +78,58 @@ async fn records_that_retention_took_from_a_group_are_counted_as_lost() {
     for version in 2..=6 {
         stage.publish("one", version).await;
     }
-    let admin: AdminClient<DefaultClientContext> = stage.kafka.client_config().create().unwrap();
-    let mut gone = TopicPartitionList::new();
-    gone.add_partition_offset(&stage.topic, 0, Offset::Offset(4)).unwrap();
-    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
+    remove_below(&stage, 4).await;
 
     let member = join(&stage, &applied);
     stage.all_committed().await;
     assert_eq!(member.metric("aqueduct_records_lost_total", None), 3.0);
     member.stop().await;
     assert_eq!(applied.of("one"), [1, 5, 6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_retention_overtakes_while_it_reads_goes_on_and_says_so() {
+    let mut stage = Stage::new(1).await;
+    // One at a time, a few wait their turn, and nearly nothing is fetched ahead.
+    (stage.settings.batch_records, stage.settings.window) = (1, 5);
+    for (name, value) in [
+        ("queued.min.messages", "1"),
+        ("message.max.bytes", "1000"),
+        ("fetch.max.bytes", "1024"),
+        ("fetch.message.max.bytes", "512"),
+    ] {
+        stage.kafka.properties.insert(name.into(), value.into());
+    }
+    for version in 1..=40 {
+        stage.publish("one", version).await;
+    }
+    let applied = Applied::default();
+    let (entered, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (seen, inside, outside) = (applied.clone(), entered.clone(), leave.clone());
+    let member = stage.join(EventPuppet::new(move |batch| {
+        let (seen, inside, outside) = (seen.clone(), inside.clone(), outside.clone());
+        async move {
+            inside.add_permits(1);
+            let _left = outside.acquire().await.unwrap();
+            seen.note_all(&batch)
+        }
+    }));
+    entered.acquire().await.unwrap().forget();
+    // Read, but neither applied nor below the position of the group.
+    eventually("the window is full", PATIENCE, || async {
+        (member.metric("aqueduct_records_in_flight", None) >= 5.0).then_some(())
+    })
+    .await;
+    remove_below(&stage, 38).await;
+    leave.add_permits(1);
+    stage.all_committed().await;
+    let lost = member.metric("aqueduct_records_lost_total", None);
+    member.stop().await;
+    let versions = applied.of("one");
+    let read = versions.iter().take_while(|version| **version < 39).count() as u64;
+    assert!((5..38).contains(&read), "{versions:?}");
+    assert_eq!(versions, (1..=read).chain([39, 40]).collect::<Vec<_>>(), "all that was read is applied");
+    assert_eq!(lost, (38 - read) as f64, "what was not is counted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

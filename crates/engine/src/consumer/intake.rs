@@ -16,8 +16,9 @@ use tracing::{debug, info, warn};
 
 use super::context::Context;
 use super::copy::copy;
+use super::positions::Start;
 use crate::Record;
-use crate::tenure::Tenure;
+use crate::tenure::{Epoch, Tenure};
 
 /// Records handed over in one go, at most.
 const CHUNK: usize = 512;
@@ -43,12 +44,16 @@ pub(super) struct Source {
     pub(super) next: i64,
     /// Read, but outside the window.
     held: VecDeque<Record>,
-    paused: bool,
 }
 
 impl Source {
     pub(super) fn new(tenure: Arc<Tenure>, start: i64) -> Source {
-        Source { tenure, next: start, held: VecDeque::new(), paused: false }
+        Source { tenure, next: start, held: VecDeque::new() }
+    }
+
+    /// It keeps the others waiting.
+    fn blocks(&self) -> bool {
+        !self.held.is_empty() && !self.tenure.is_paused()
     }
 
     pub(super) fn is_in(&self, list: &TopicPartitionList) -> bool {
@@ -95,6 +100,32 @@ impl Intake {
         self.sources.iter().find(|source| source.is(topic, partition))
     }
 
+    /// These partitions go elsewhere. librdkafka keeps a pause over an unassignment: one that came back would never be read.
+    pub(super) fn forget(&mut self, consumer: &BaseConsumer<Context>, list: &TopicPartitionList) {
+        let mut paused = TopicPartitionList::new();
+        for source in self
+            .sources
+            .extract_if(.., |source| source.is_in(list))
+            .filter(|source| source.tenure.is_paused())
+        {
+            paused.add_partition(&source.tenure.topic, source.tenure.partition);
+        }
+        resume(consumer, &paused);
+    }
+
+    /// Reading goes on at `start`. What was read and held lies before it, so it is let in first, room or not.
+    #[expect(clippy::type_complexity, reason = "what the event takes")]
+    pub(super) fn skip(&mut self, start: &Start) -> Option<(Epoch, Vec<(Arc<Tenure>, Record)>)> {
+        start.report_loss();
+        let source = self.sources.iter_mut().find(|source| source.is(&start.topic, start.partition))?;
+        source.next = start.offset;
+        let held = source.held.drain(..).map(|record| {
+            source.tenure.take(record.size());
+            (source.tenure.clone(), record)
+        });
+        Some((source.tenure.epoch, held.collect()))
+    }
+
     /// Positions out of range could not be corrected: report them again.
     pub(super) fn look_again(&mut self) {
         self.look_again = true;
@@ -120,7 +151,7 @@ impl Intake {
 
     /// Whether a held record keeps everything waiting. Not for longer than seconds: then its partition is paused.
     fn must_wait(&mut self, consumer: &BaseConsumer<Context>) -> bool {
-        if !self.sources.iter().any(|source| !source.held.is_empty() && !source.paused) {
+        if !self.sources.iter().any(Source::blocks) {
             return false;
         }
         let since = *self.held_since.get_or_insert_with(Instant::now);
@@ -164,7 +195,7 @@ impl Intake {
                 fetched.records.push((source.tenure.clone(), record));
             } else {
                 source.held.push_back(record);
-                if !source.paused {
+                if !source.tenure.is_paused() {
                     return;
                 }
             }
@@ -202,30 +233,35 @@ impl Intake {
             // Half of the window, or it would be paused again at once.
             let half_free =
                 source.tenure.records() <= self.window.records / 2 && bytes <= self.window.bytes / 2;
-            if source.paused && source.held.is_empty() && half_free {
-                source.paused = false;
+            if source.tenure.is_paused() && source.held.is_empty() && half_free {
+                source.tenure.set_paused(false);
                 resumed.add_partition(&source.tenure.topic, source.tenure.partition);
             }
         }
-        if resumed.count() > 0 {
-            match consumer.resume(&resumed) {
-                Ok(()) => info!(partitions = ?resumed, "resumed"),
-                Err(error) => warn!(%error, partitions = ?resumed, "not resumed"),
-            }
-        }
+        resume(consumer, &resumed);
     }
 
     /// Pauses the partitions whose records are held, so that the others can go on.
     fn pause(&mut self, consumer: &BaseConsumer<Context>) {
         let mut paused = TopicPartitionList::new();
-        for source in self.sources.iter_mut().filter(|source| !source.held.is_empty() && !source.paused) {
-            source.paused = true;
+        for source in self.sources.iter().filter(|source| source.blocks()) {
+            source.tenure.set_paused(true);
             paused.add_partition(&source.tenure.topic, source.tenure.partition);
         }
         match consumer.pause(&paused) {
             Ok(()) => info!(partitions = ?paused, "paused: what was read is not done yet"),
             Err(error) => warn!(%error, partitions = ?paused, "not paused"),
         }
+    }
+}
+
+fn resume(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) {
+    if partitions.count() == 0 {
+        return;
+    }
+    match consumer.resume(partitions) {
+        Ok(()) => info!(?partitions, "resumed"),
+        Err(error) => warn!(%error, ?partitions, "not resumed"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
+use tracing::error;
 
 /// Where to start reading a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +40,38 @@ impl Start {
         Start { offset: self.earliest, lost, ..self }
     }
 
+    /// Says loudly that records are gone.
+    pub(super) fn report_loss(&self) {
+        if self.lost > 0 {
+            error!(
+                topic = self.topic,
+                partition = self.partition,
+                lost = self.lost,
+                resumed_at = self.offset,
+                "retention removed records before this group had read them: what they changed is missing in the sink until \
+                 the item is written again; compare with `aqueduct verify` and rebuild"
+            );
+        }
+    }
+
     /// Where to start again when `next` is what would be read next; `None` when that is still there.
     pub(super) fn again_from(self, next: i64) -> Option<Start> {
         (!(self.earliest..=self.end).contains(&next)).then(|| self.after_gap(next))
     }
+}
+
+/// These partitions, without and with where they start.
+pub(super) fn lists(starts: &[Start]) -> (TopicPartitionList, TopicPartitionList) {
+    let (mut partitions, mut begun) = (TopicPartitionList::new(), TopicPartitionList::new());
+    for start in starts {
+        partitions.add_partition(&start.topic, start.partition);
+        if let Err(error) =
+            begun.add_partition_offset(&start.topic, start.partition, Offset::Offset(start.offset))
+        {
+            error!(%error, ?start, "a partition cannot be assigned");
+        }
+    }
+    (partitions, begun)
 }
 
 /// Where the group starts in each of the partitions.
