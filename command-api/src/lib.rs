@@ -11,7 +11,6 @@
 mod answer;
 mod api;
 mod endpoints;
-pub mod listen;
 mod metrics;
 pub mod openapi;
 pub mod problem;
@@ -22,4 +21,4 @@ mod serving;
 pub use api::{Api, Parts};
 pub use metrics::Metrics;
 pub use router::router;
-pub use serving::{Passed, StartCheck, http, publish};
+pub use serving::{Passed, StartCheck, bind, http, publish};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use aqueduct_command_api::{Api, Metrics, Parts, StartCheck, http, listen, publish, router};
+use aqueduct_command_api::{Api, Metrics, Parts, StartCheck, bind, http, publish, router};
 use aqueduct_commands::{Moment, Moments, Writer};
 use aqueduct_contract::Names;
 use aqueduct_model::Model;
@@ -18,7 +18,6 @@ fn main() -> ExitCode {
 
 async fn wire(service: Service) -> anyhow::Result<()> {
     let settings = service.settings.clone();
-    listen::require_loopback(settings.api.listen).map_err(|error| Misconfigured(error.to_string()))?;
     let model = Model::load(&settings.model.dir).map_err(|problems| Misconfigured(problems.to_string()))?;
     let types = model.types().map(|of| (of.name.clone(), of.partitions)).collect();
     let names = Names::new(&settings.prefix);
@@ -39,7 +38,7 @@ async fn wire(service: Service) -> anyhow::Result<()> {
         body_limit: usize::try_from(settings.api.body_limit.as_u64()).context("api.body_limit")?,
     });
 
-    let (listener, address) = listen::bind(settings.api.listen)
+    let (listener, address) = bind(settings.api.listen)
         .await
         .with_context(|| format!("api.listen = {}", settings.api.listen))?;
     tracing::info!(addr = %address, "api listening");

@@ -1,5 +1,6 @@
 //! The tasks of the process: answering requests, and publishing what they wrote.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aqueduct_contract::{ItemKey, Names, TypeName};
@@ -13,6 +14,13 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Takes the address; with port 0 the returned one says which.
+pub async fn bind(listen: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
 
 /// Answers requests until `stop`, then those under way. `answered` is released when none will come any more, however
 /// this ends.

@@ -129,6 +129,19 @@ async fn wrong_settings_are_exit_code_2_and_all_of_them_are_named() {
 }
 
 #[tokio::test]
+async fn a_public_address_without_authentication_is_exit_code_2_at_start_and_at_check_config() {
+    for program in PROGRAMS {
+        let run = Run::new(program, MODEL).await;
+        let public = [("AQUEDUCT__API__LISTEN", "0.0.0.0:8080")];
+        let (started, checked) = (run.ended(&[], &public).await, run.ended(&["check-config"], &public).await);
+        assert_eq!((started.status.code(), checked.status.code()), (Some(2), Some(2)), "{program}");
+        let said = text(&checked.stderr);
+        assert!(said.contains("api.listen (from AQUEDUCT__API__LISTEN): can be reached from other"), "{said}");
+        assert_eq!(text(&started.stderr), said);
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_model_is_exit_code_2_and_its_place_is_named() {
     for program in PROGRAMS {
         let run = Run::new(program, "aqueduct: v1\ntype: ORDER\nschma: { type: object }\n").await;

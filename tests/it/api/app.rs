@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aqueduct_command_api::{Api, Metrics, Parts, Passed, StartCheck, http, listen, publish, router};
+use aqueduct_command_api::{Api, Metrics, Parts, Passed, StartCheck, bind, http, publish, router};
 use aqueduct_commands::{Moment, Moments, Writer};
 use aqueduct_contract::{Event, ItemKey, Names};
 use aqueduct_model::Model;
@@ -123,7 +123,7 @@ impl App {
             metrics: Metrics::new(&registry).expect("metrics"),
             body_limit: BODY_LIMIT,
         });
-        let (listener, address) = listen::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
         let stop = CancellationToken::new();
         let answered = CancellationToken::new();
         let (check, passed) =

@@ -6,6 +6,10 @@ use super::Settings;
 
 const PREFIX: &str = "must be 1 to 40 lower-case letters, digits and '-', and begin with a letter or a digit";
 
+/// Of every process, not of command-api alone: one file serves them all, and `check-config` of any of them speaks for it.
+const EXPOSED: &str = "can be reached from other machines, and command-api has no authentication: anyone could read and write \
+                       every tenant. Listen on 127.0.0.1 or [::1], and let a proxy on the same host authenticate clients";
+
 /// Keys and what is wrong with their values.
 pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     let mut problems = Vec::new();
@@ -78,6 +82,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
         "engine.drain_timeout",
         "must be less than shutdown.deadline",
     );
+    must(settings.api.listen.ip().is_loopback(), "api.listen", EXPOSED);
     must(settings.api.body_limit.as_u64() > 0, "api.body_limit", above_zero);
     must(!settings.shutdown.deadline.is_zero(), "shutdown.deadline", above_zero);
     if let Err(error) = EnvFilter::builder().parse(&settings.log.level) {

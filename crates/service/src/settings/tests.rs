@@ -82,6 +82,19 @@ fn everything_that_types_cannot_say_is_reported_at_once() {
 }
 
 #[test]
+fn only_loopback_is_served_while_there_is_no_authentication() {
+    let with = |listen| read("", &[("AQUEDUCT__API__LISTEN", listen)]).unwrap().settings();
+    for local in ["127.0.0.1:8080", "127.0.0.53:0", "[::1]:8080"] {
+        assert!(with(local).is_ok(), "{local}");
+    }
+    for public in ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080", "192.168.1.2:1", "[::ffff:127.0.0.1]:8080"] {
+        let [(key, message)] = &problems(with(public))[..] else { panic!("{public}: one problem") };
+        assert_eq!(key, "api.listen", "{public}");
+        assert!(message.contains("no authentication") && message.contains("127.0.0.1"), "{message}");
+    }
+}
+
+#[test]
 fn durations_and_sizes_carry_units() {
     assert_eq!(problems(read("[shutdown]\ndeadline = '25'", &[])).len(), 1);
     let settings = read("[api]\nbody_limit = '256KiB'", &[]).unwrap().settings().unwrap();
