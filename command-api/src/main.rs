@@ -38,9 +38,8 @@ async fn wire(service: Service) -> anyhow::Result<()> {
         body_limit: usize::try_from(settings.api.body_limit.as_u64()).context("api.body_limit")?,
     });
 
-    let (listener, address) = bind(settings.api.listen)
-        .await
-        .with_context(|| format!("api.listen = {}", settings.api.listen))?;
+    let (listener, address) =
+        bind(settings.api.listen).await.with_context(|| format!("api.listen = {}", settings.api.listen))?;
     tracing::info!(addr = %address, "api listening");
     let (check, passed) = StartCheck::new(settings.kafka, names, types, events);
     service.health.ready("servers", move || passed.borrow().clone());

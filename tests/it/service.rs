@@ -136,7 +136,33 @@ async fn a_public_address_without_authentication_is_exit_code_2_at_start_and_at_
         let (started, checked) = (run.ended(&[], &public).await, run.ended(&["check-config"], &public).await);
         assert_eq!((started.status.code(), checked.status.code()), (Some(2), Some(2)), "{program}");
         let said = text(&checked.stderr);
-        assert!(said.contains("api.listen (from AQUEDUCT__API__LISTEN): can be reached from other"), "{said}");
+        assert!(
+            said.contains("api.listen (from AQUEDUCT__API__LISTEN): can be reached from other"),
+            "{said}"
+        );
+        assert_eq!(text(&started.stderr), said);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_leads_nowhere_is_exit_code_2_at_start_and_at_check_config() {
+    for program in PROGRAMS {
+        let run = Run::new(program, MODEL).await;
+        let wrong = [
+            ("AQUEDUCT__POSTGRES__URL", "postgres://fleet:s3cret@db:port/reads"),
+            ("AQUEDUCT__OPENSEARCH__URL", "https://fleet:s3cret@search:99999"),
+            ("AQUEDUCT__KAFKA__BROKERS", "broker"),
+            ("AQUEDUCT__DYNAMODB__ENDPOINT", "http://dynamodb:port"),
+        ];
+        let (started, checked) = (run.ended(&[], &wrong).await, run.ended(&["check-config"], &wrong).await);
+        assert_eq!((started.status.code(), checked.status.code()), (Some(2), Some(2)), "{program}");
+        let said = text(&checked.stderr);
+        for (key, variable) in
+            ["postgres.url", "opensearch.url", "kafka.brokers", "dynamodb.endpoint"].iter().zip(wrong)
+        {
+            assert!(said.contains(&format!("\n  {key} (from {}): ", variable.0)), "{said}");
+        }
+        assert!(!said.contains("s3cret"), "{said}");
         assert_eq!(text(&started.stderr), said);
     }
 }

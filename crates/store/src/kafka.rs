@@ -1,6 +1,7 @@
 //! The connection to Kafka.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -18,6 +19,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether `brokers` is a list of `host:port`. librdkafka would log what it cannot read, and go on without it.
+    #[must_use]
+    pub fn names_brokers(&self) -> bool {
+        let is_host = |host: &str| match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+            }
+        };
+        let is_broker =
+            |(host, port): (&str, &str)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0);
+        self.brokers.split(',').all(|broker| broker.trim().rsplit_once(':').is_some_and(is_broker))
+    }
+
     /// What every client of the fleet starts from; the properties come last and win.
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {

@@ -1,5 +1,6 @@
 //! What must hold of settings beyond their types.
 
+use axum::http::Uri;
 use tracing_subscriber::EnvFilter;
 
 use super::Settings;
@@ -20,12 +21,16 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     };
     let above_zero = "must be more than 0";
     must(is_prefix(&settings.prefix), "prefix", PREFIX);
-    must(!settings.kafka.brokers.trim().is_empty(), "kafka.brokers", "must name a broker as host:port");
+    must(
+        settings.kafka.names_brokers(),
+        "kafka.brokers",
+        "must be host:port,host:port, without a scheme or a user",
+    );
     let dynamodb = &settings.dynamodb;
     must(
-        dynamodb.endpoint.is_empty() || begins(&dynamodb.endpoint, &["http://", "https://"]),
+        dynamodb.endpoint.is_empty() || is_endpoint(&dynamodb.endpoint),
         "dynamodb.endpoint",
-        "must begin with http:// or https://, or be empty for AWS",
+        "must be http:// or https://, a host and a port, such as http://127.0.0.1:8000, or empty for AWS",
     );
     must(!dynamodb.region.is_empty(), "dynamodb.region", "must name a region");
     let publisher = &settings.publisher;
@@ -39,20 +44,10 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
         "must be less than shutdown.deadline",
     );
     let postgres = &settings.postgres;
-    must(
-        begins(&postgres.url, &["postgres://", "postgresql://"]),
-        "postgres.url",
-        "must begin with postgres://",
-    );
     must(postgres.max_connections > 0, "postgres.max_connections", above_zero);
     must(!postgres.connect_timeout.is_zero(), "postgres.connect_timeout", above_zero);
     must(!postgres.statement_timeout.is_zero(), "postgres.statement_timeout", above_zero);
     let opensearch = &settings.opensearch;
-    must(
-        begins(&opensearch.url, &["http://", "https://"]),
-        "opensearch.url",
-        "must begin with http:// or https://",
-    );
     must(
         opensearch.index_prefix.is_empty() || is_prefix(&opensearch.index_prefix),
         "opensearch.index_prefix",
@@ -85,6 +80,13 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     must(settings.api.listen.ip().is_loopback(), "api.listen", EXPOSED);
     must(settings.api.body_limit.as_u64() > 0, "api.body_limit", above_zero);
     must(!settings.shutdown.deadline.is_zero(), "shutdown.deadline", above_zero);
+    for (key, url, checked) in [
+        ("postgres.url", &postgres.url, postgres.check_url()),
+        ("opensearch.url", &opensearch.url, opensearch.check_url()),
+    ] {
+        let whole = if is_cut_short(url) { Err(CUT_SHORT.to_owned()) } else { Ok(()) };
+        problems.extend(checked.and(whole).err().map(|message| (key.to_owned(), message)));
+    }
     if let Err(error) = EnvFilter::builder().parse(&settings.log.level) {
         problems.push(("log.level".to_owned(), format!("must be a level or filter directives: {error}")));
     }
@@ -110,6 +112,23 @@ fn is_prefix(text: &str) -> bool {
     (1..=40).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed)
 }
 
-fn begins(text: &str, beginnings: &[&str]) -> bool {
-    beginnings.iter().any(|beginning| text.starts_with(beginning))
+/// Read as the AWS SDK reads it, which would find fault with it only at the first request.
+fn is_endpoint(text: &str) -> bool {
+    text.parse::<Uri>().is_ok_and(|uri| {
+        let host = uri.host().unwrap_or_default();
+        let written = uri.port_u16().map_or(host.to_owned(), |port| format!("{host}:{port}"));
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && !host.is_empty()
+            && uri.authority().is_some_and(|authority| *authority == written.as_str())
+    })
+}
+
+const CUT_SHORT: &str = "has an @ behind the host: write a / of the user or the password as %2F, an @ as %40";
+
+/// Whether an `@` stands behind the first `/`, which then ended the host in the middle of a password. Such a URL is
+/// valid, and leads to a server that nobody meant.
+fn is_cut_short(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    let place = place.split_once('?').map_or(place, |(place, _)| place);
+    place.split_once('/').is_some_and(|(_, path)| path.contains('@'))
 }

@@ -168,6 +168,61 @@ fn a_problem_with_a_secret_does_not_show_it() {
 }
 
 #[test]
+fn an_address_that_leads_nowhere_is_named_with_its_setting_and_without_its_password() {
+    for (key, address, why) in [
+        ("postgres.url", "postgres://fleet:s3cret@db:port/reads", "invalid port number"),
+        ("postgres.url", "postgres://fleet:s3cret@db:65536/reads", "invalid port number"),
+        ("postgres.url", "postgres://fleet:s3cret@[::1/reads", "invalid IPv6 address"),
+        ("postgres.url", "postgres://fleet:s3cret%ff@db/reads", "invalid utf-8"),
+        ("postgres.url", "postgres://fleet:s3cret@db/reads?sslmode=ful", "ful"),
+        ("postgres.url", "postgres://fl@eet/s3cret@db/reads", "%2F"),
+        ("postgres.url", "s3cret", "postgres://"),
+        ("postgres.url", "", "postgres://"),
+        ("opensearch.url", "search:9200/s3cret", "https://"),
+        ("opensearch.url", "https://", "empty host"),
+        ("opensearch.url", "https://fleet:s3cret@search:99999", "invalid port number"),
+        ("opensearch.url", "https://fl@eet/s3cret@search", "%2F"),
+        ("opensearch.url", "https://search?token=s3cret", "must end"),
+        ("kafka.brokers", "broker", "host:port"),
+        ("kafka.brokers", "", "host:port"),
+        ("kafka.brokers", "a:9092,,b:9092", "host:port"),
+        ("kafka.brokers", "a:9092,b:0", "host:port"),
+        ("kafka.brokers", "a:9092;b:9092", "host:port"),
+        ("kafka.brokers", "::1:9092", "host:port"),
+        ("kafka.brokers", "SASL_SSL://fleet:s3cret@a:9092", "host:port"),
+        ("dynamodb.endpoint", "127.0.0.1:8000", "http://"),
+        ("dynamodb.endpoint", "http://", "http://"),
+        ("dynamodb.endpoint", "http://127.0.0.1:port", "http://"),
+        ("dynamodb.endpoint", "http://fleet:s3cret@dynamodb:8000", "http://"),
+    ] {
+        let variable = format!("AQUEDUCT__{}", key.to_uppercase().replace('.', "__"));
+        let layers = read("", &[(&variable, address)]).unwrap();
+        let [(found, message)] = &problems(layers.settings())[..] else { panic!("{address}: one problem") };
+        assert_eq!(found, key, "{address}");
+        assert!(message.contains(why), "{address}: {message}");
+        assert!(!message.contains("s3cret"), "{message}");
+    }
+}
+
+#[test]
+fn addresses_as_people_write_them_are_taken() {
+    for (key, address) in [
+        ("postgres.url", "postgresql://fleet:s%2F%40cret@db.internal/reads?sslmode=verify-full"),
+        ("postgres.url", "postgres://%2Fvar%2Frun%2Fpostgresql/reads"),
+        ("postgres.url", "postgres://db/reads?password=a@b"),
+        ("opensearch.url", "https://fleet:s%2F%40cret@search.internal/behind/a/proxy"),
+        ("opensearch.url", "http://[::1]:9200"),
+        ("kafka.brokers", "a.internal:9092, b_1.internal:9093,[::1]:9092"),
+        ("dynamodb.endpoint", "https://dynamodb.eu-central-1.amazonaws.com"),
+        ("dynamodb.endpoint", "http://[::1]:8000/"),
+    ] {
+        let variable = format!("AQUEDUCT__{}", key.to_uppercase().replace('.', "__"));
+        let settings = read("", &[(&variable, address)]).unwrap().settings();
+        assert!(settings.is_ok(), "{address}: {settings:?}");
+    }
+}
+
+#[test]
 fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
     let layers = read("", &[("AQUEDUCT__KAFKA__PROPERTIES__SASL_PASSWROD", "s3cret")]).unwrap();
     let found = problems(layers.settings());

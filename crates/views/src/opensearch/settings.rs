@@ -34,13 +34,31 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A client. It connects when it is first used.
-    pub fn client(&self) -> Result<OpenSearch, Error> {
-        let mut url = Url::parse(&self.url).map_err(|error| Error::Url(error.to_string()))?;
+    /// What is wrong with `url`, if anything. The message does not repeat it: it may hold a password.
+    pub fn check_url(&self) -> Result<(), String> {
+        self.address().map(drop)
+    }
+
+    /// The URL without its user, and the user.
+    fn address(&self) -> Result<(Url, Option<Credentials>), String> {
+        if !["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme)) {
+            return Err("must begin with http:// or https://".to_owned());
+        }
+        let url = Url::parse(&self.url);
+        let mut url = url.map_err(|why| format!("must be https://user:password@host:port: {why}"))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("must end with the port or a path".to_owned());
+        }
         let credentials =
             url.password().map(|password| Credentials::Basic(url.username().to_owned(), password.to_owned()));
         // Neither can fail on a URL with a host; reqwest would send them a second time.
         let _ = (url.set_username(""), url.set_password(None));
+        Ok((url, credentials))
+    }
+
+    /// A client. It connects when it is first used.
+    pub fn client(&self) -> Result<OpenSearch, Error> {
+        let (url, credentials) = self.address().map_err(Error::Url)?;
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(self.request_timeout)
             // A proxy from the environment would be a setting that `check-config` does not show.

@@ -24,8 +24,21 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What is wrong with `url`, if anything. The message does not repeat it: it may hold a password.
+    pub fn check_url(&self) -> Result<(), String> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme)) {
+            return Err("must begin with postgres://".to_owned());
+        }
+        PgConnectOptions::from_str(&self.url).map(drop).map_err(|error| match error {
+            sqlx::Error::Configuration(why) => {
+                format!("must be postgres://user:password@host:port/database: {why}")
+            }
+            other => other.to_string(),
+        })
+    }
+
     /// A pool that connects when it is first used: a server that is down is met there, and not at start. Fails on a
-    /// URL that names no database.
+    /// URL that [`check_url`](Settings::check_url) refuses.
     pub fn connect_lazy(&self) -> Result<PgPool, sqlx::Error> {
         let options = PgConnectOptions::from_str(&self.url)?
             .application_name("aqueduct")
