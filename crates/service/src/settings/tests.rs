@@ -181,6 +181,7 @@ fn an_address_that_leads_nowhere_is_named_with_its_setting_and_without_its_passw
         ("opensearch.url", "search:9200/s3cret", "https://"),
         ("opensearch.url", "https://", "empty host"),
         ("opensearch.url", "https://fleet:s3cret@search:99999", "invalid port number"),
+        ("opensearch.url", "https://fleet:s3cret%ff@search", "UTF-8"),
         ("opensearch.url", "https://fl@eet/s3cret@search", "%2F"),
         ("opensearch.url", "https://search?token=s3cret", "must end"),
         ("kafka.brokers", "broker", "host:port"),

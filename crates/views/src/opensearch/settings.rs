@@ -7,6 +7,7 @@ use opensearch::OpenSearch;
 use opensearch::auth::Credentials;
 use opensearch::http::Url;
 use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -49,8 +50,10 @@ impl Settings {
         if url.query().is_some() || url.fragment().is_some() {
             return Err("must end with the port or a path".to_owned());
         }
-        let credentials =
-            url.password().map(|password| Credentials::Basic(url.username().to_owned(), password.to_owned()));
+        let credentials = match (decoded(url.username())?, decoded(url.password().unwrap_or_default())?) {
+            (user, password) if user.is_empty() && password.is_empty() => None,
+            (user, password) => Some(Credentials::Basic(user, password)),
+        };
         // Neither can fail on a URL with a host; reqwest would send them a second time.
         let _ = (url.set_username(""), url.set_password(None));
         Ok((url, credentials))
@@ -68,5 +71,71 @@ impl Settings {
         }
         let transport = builder.build().map_err(|error| Error::Url(error.to_string()))?;
         Ok(OpenSearch::new(transport))
+    }
+}
+
+/// A part of a URL as it was meant: what is reserved in URLs stands there percent-encoded.
+fn decoded(part: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(part).decode_utf8();
+    decoded
+        .map(String::from)
+        .map_err(|_| "must have a user and a password in UTF-8, percent-encoded".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bytesize::ByteSize;
+    use opensearch::http::Method;
+    use opensearch::http::headers::HeaderMap;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// The `Authorization` of the one request that a client with this URL sends; `{}` stands for the address.
+    async fn authorization(url: &str) -> Option<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = Settings {
+            url: url.replace("{}", &listener.local_addr().unwrap().to_string()),
+            index_prefix: String::new(),
+            refresh_interval: "1s".to_owned(),
+            shards: 1,
+            replicas: 0,
+            request_timeout: Duration::from_secs(10),
+            bulk_bytes: ByteSize::mib(1),
+        };
+        let client = settings.client().unwrap();
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut lines = BufReader::new(&mut stream).lines();
+            let mut found = None;
+            while let Some(line) = lines.next_line().await.unwrap().filter(|line| !line.is_empty()) {
+                let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
+                if name.eq_ignore_ascii_case("authorization") {
+                    found = Some(value.to_owned());
+                }
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            found
+        };
+        let sent = client.send::<(), ()>(Method::Get, "/", HeaderMap::new(), None, None, None);
+        let (found, answer) = tokio::join!(served, sent);
+        assert_eq!(answer.unwrap().status_code().as_u16(), 200);
+        found
+    }
+
+    #[tokio::test]
+    async fn the_user_of_the_url_is_sent_as_it_was_meant() {
+        for (url, user) in [
+            ("http://fleet:s3cret@{}", "fleet:s3cret"),
+            ("http://fl%40eet:s%2F%3A%C3%A9%25@{}", "fl@eet:s/:é%"),
+            ("http://fleet@{}", "fleet:"),
+        ] {
+            let expected = format!("Basic {}", STANDARD.encode(user));
+            assert_eq!(authorization(url).await, Some(expected), "{url}");
+        }
+        assert_eq!(authorization("http://{}").await, None);
     }
 }
