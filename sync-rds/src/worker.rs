@@ -6,7 +6,7 @@ use aqueduct_model::Model;
 use aqueduct_service::{Misconfigured, Service};
 use aqueduct_store::Letters;
 use aqueduct_views::postgres::Registry;
-use aqueduct_views::until_reached;
+use aqueduct_views::{Error, until_reached};
 
 use crate::sink::TableSink;
 
@@ -17,7 +17,10 @@ pub async fn wire(service: Service) -> anyhow::Result<()> {
     let names = Names::new(&settings.prefix);
     let model = Model::load(&settings.model.dir).map_err(|problems| Misconfigured(problems.to_string()))?;
     let registry = Registry::new(settings.postgres.connect_lazy()?);
-    let served = until_reached(|| registry.ensure(&model)).await?;
+    let registry_of_views = "Postgres, which holds the list of the views to keep";
+    service.waits_for(registry_of_views);
+    let waiting = |error: &Error| service.waits_for(format!("{registry_of_views}: {error}"));
+    let served = until_reached(|| registry.ensure(&model), waiting).await?;
     served.export(&service.registry)?;
 
     let letters = Letters::new(settings.dynamodb.connect().await, &names);

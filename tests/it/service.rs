@@ -111,6 +111,26 @@ async fn a_process_without_its_servers_says_so_and_is_alive_and_not_ready_and_st
 }
 
 #[tokio::test]
+async fn a_worker_without_its_registry_of_views_says_what_it_waits_for_and_why() {
+    for (program, server, why) in [
+        ("sync-rds", "Postgres", "not reached within postgres.connect_timeout"),
+        ("sync-search", "OpenSearch", "Connection refused"),
+    ] {
+        let run = Run::new(program, MODEL).await;
+        let mut running = Running::start(&run);
+        let listening = running.logged("its address", |line| line["message"] == "admin listening").await;
+        running.logged("a warning", |line| line["level"] == "WARN").await;
+        let ready = format!("http://{}/readyz", listening["addr"].as_str().unwrap());
+        let ready: Value = reqwest::get(ready).await.unwrap().json().await.unwrap();
+        let said = ready["checks"]["started"]["why"].as_str().unwrap();
+        let waits =
+            format!("still starting, waiting for {server}, which holds the list of the views to keep: ");
+        assert!(said.starts_with(&waits) && said.contains(why), "{said}");
+        assert_eq!(running.terminate().await, Some(0), "{program}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_settings_are_exit_code_2_and_all_of_them_are_named() {
     for program in PROGRAMS {
         let run = Run::new(program, MODEL).await;

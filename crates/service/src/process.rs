@@ -34,6 +34,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Shows on `/readyz` what the wiring waits for, until it returns: a server, and what is wanted from it.
+    pub fn waits_for(&self, what: impl Into<String>) {
+        let why = format!("still starting, waiting for {}", what.into());
+        self.health.ready(STARTED, move || Err(why.clone()));
+    }
+
     /// Runs `task` beside the others. It returns once `stop` is cancelled and it has drained. If it ends earlier, or fails,
     /// or panics, all others are stopped and the process exits with 1.
     pub fn spawn<E: Into<anyhow::Error> + Send + 'static>(
@@ -60,6 +66,9 @@ where
 {
     ExitCode::from(run(name, &Cli::read(name), wire))
 }
+
+/// The check that fails until the wiring has returned.
+const STARTED: &str = "started";
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -117,7 +126,7 @@ where
     let stopping = stop.clone();
     health
         .ready("process", move || if stopping.is_cancelled() { Err("stopping".to_owned()) } else { Ok(()) });
-    health.ready("started", || Err("still starting, the log says what it waits for".to_owned()));
+    health.ready(STARTED, || Err("still starting".to_owned()));
 
     let (listener, address) = admin::bind(settings.admin.listen).await?;
     tracing::info!(addr = %address, "admin listening");
@@ -133,7 +142,7 @@ where
     };
     match wired {
         Ok(()) => {
-            health.ready("started", || Ok(()));
+            health.ready(STARTED, || Ok(()));
             tracing::info!("started");
         }
         Err(_) => stop.cancel(),

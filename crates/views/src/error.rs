@@ -17,7 +17,7 @@ pub enum Error {
     #[error("the registry's migrations: {0}")]
     Migrations(#[source] MigrateError),
     /// OpenSearch was not reached, or its answer not understood.
-    #[error("OpenSearch: {0}")]
+    #[error("OpenSearch: {}", chain(.0))]
     OpenSearch(#[from] opensearch::Error),
     /// OpenSearch answered that it would not do it.
     #[error("OpenSearch answered {status} to {request}: {answer}")]
@@ -83,6 +83,15 @@ impl Error {
             | Error::Registry(_) => false,
         }
     }
+}
+
+/// The whole chain of causes: an HTTP client's error alone says that it could not send, and not why. Some repeat their
+/// cause.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
 }
 
 impl From<sqlx::Error> for Error {
