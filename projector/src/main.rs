@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aqueduct_contract::Names;
-use aqueduct_engine::{Engine, Metrics, Progress};
+use aqueduct_engine::{Engine, Metrics};
 use aqueduct_model::Model;
 use aqueduct_projector::{DataSink, data_group};
 use aqueduct_service::{Misconfigured, Service};
@@ -25,12 +25,6 @@ async fn wire(service: Service) -> anyhow::Result<()> {
 
     let group = data_group(&names, &model);
     let sink = DataSink::new(DataTable::new(dynamodb, &names), names);
-    let progress = Progress::new(settings.engine.stall_timeout);
-    let (alive, ready) = (progress.clone(), progress.clone());
-    service.health.live("data", move || alive.alive());
-    service.health.ready("data", move || ready.ready());
-
-    let stop = service.stop.clone();
-    service.spawn("data", async move { engine.run(group, sink, progress, stop).await });
+    service.consume(&engine, group, sink);
     Ok(())
 }

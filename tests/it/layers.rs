@@ -15,13 +15,13 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("commands", &["contract", "model", "store"]),
     // No database and no model: a sink brings those.
     ("engine", &["contract", "store"]),
-    // It composes the settings of all, so it uses who owns a section of them.
-    ("service", &["engine", "store", "views"]),
+    // It composes the settings of all, so it uses who owns a section of them, and runs what workers run alike.
+    ("service", &["contract", "engine", "store", "views"]),
     // A worker never uses another worker.
     ("command-api", &["contract", "model", "store", "commands", "views", "service"]),
     ("projector", &["contract", "model", "store", "commands", "engine", "service"]),
-    ("sync-rds", &["contract", "model", "store", "views", "engine", "service"]),
-    ("sync-search", &["contract", "model", "store", "views", "engine", "service"]),
+    ("sync-rds", &["contract", "model", "views", "engine", "service"]),
+    ("sync-search", &["contract", "model", "views", "engine", "service"]),
     // Not the engine, the API or a worker: it starts those as processes.
     ("cli", &["contract", "model", "store", "views", "service"]),
     (

@@ -5,10 +5,13 @@
 //! for a signal, or for the first of the tasks that the wiring spawned to end. Either way everything is told to stop and
 //! gets until `shutdown.deadline`; the exit code says how it went.
 //!
+//! A worker gives its sinks to [`Service::consume`] or [`Service::consume_views`].
+//!
 //! Nothing outside this crate reads the environment.
 
 mod admin;
 mod cli;
+mod consume;
 mod health;
 mod log_line;
 mod process;

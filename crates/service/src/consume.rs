@@ -1,0 +1,51 @@
+//! What workers do alike: consumer groups that the probes show, and for workers of views one for each live generation.
+
+use aqueduct_contract::{Names, Worker};
+use aqueduct_engine::{Engine, Group, Metrics, Progress, Sink};
+use aqueduct_store::Letters;
+use aqueduct_views::{Error, Generation, Served, until_reached};
+
+use crate::Service;
+
+impl Service {
+    /// Runs the group beside the others, until `stop`; `/livez` and `/readyz` show it by its id.
+    pub fn consume<S: Sink>(&self, engine: &Engine, group: Group, sink: S) {
+        let progress = Progress::new(self.settings.engine.stall_timeout);
+        let (alive, ready) = (progress.clone(), progress.clone());
+        self.health.live(&group.id, move || alive.alive());
+        self.health.ready(&group.id, move || ready.ready());
+        let (engine, stop) = (engine.clone(), self.stop.clone());
+        self.spawn("group", async move { engine.run(group, sink, progress, stop).await });
+    }
+
+    /// Runs a group for each live generation that the registry in `server` lists, once `ensure` has reached it; `sink`
+    /// makes what the group writes to. Until then the process is not ready, and says so.
+    pub async fn consume_views<S: Sink, Ensured: Future<Output = Result<Served, Error>>>(
+        &self,
+        worker: Worker,
+        server: &str,
+        ensure: impl Fn() -> Ensured,
+        sink: impl Fn(Generation) -> Result<S, Error>,
+    ) -> anyhow::Result<()> {
+        let registry = format!("{server}, which holds the list of the views to keep");
+        self.waits_for(&registry);
+        let served = until_reached(ensure, |error| self.waits_for(format!("{registry}: {error}"))).await?;
+        served.export(&self.registry)?;
+
+        let settings = &self.settings;
+        let names = Names::new(&settings.prefix);
+        let letters = Letters::new(settings.dynamodb.connect().await, &names);
+        let metrics = Metrics::new(&self.registry)?;
+        let engine = Engine::new(&settings.kafka, &names, settings.engine.clone(), letters, metrics)?;
+        for generation in served.generations {
+            let group = Group {
+                id: names.view_group(worker, generation.view(), generation.number),
+                worker,
+                sink: generation.sink(),
+                topics: vec![names.events_topic(&generation.definition.type_name)],
+            };
+            self.consume(&engine, group, sink(generation)?);
+        }
+        Ok(())
+    }
+}
