@@ -23,7 +23,7 @@ async fn wire(service: Service) -> anyhow::Result<()> {
     let names = Names::new(&settings.prefix);
 
     let client = settings.dynamodb.connect().await;
-    let events = EventStore::new(client.clone(), &names);
+    let events = EventStore::new(client.clone(), &names).with_record_limit(settings.kafka.record_limit()?);
     let (publisher, publishing) =
         Publisher::new(events.clone(), &settings.kafka, settings.publisher, &service.registry)?;
     let sequences = Sequences::new(client.clone(), &names);

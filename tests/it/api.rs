@@ -8,5 +8,6 @@ mod locking;
 mod outages;
 mod publishing;
 mod reads;
+mod record_limit;
 mod tenants;
 mod writes;

@@ -59,8 +59,8 @@ impl EventStore {
         EventStore { client, table: names.table("events"), names: names.clone(), record_limit: usize::MAX }
     }
 
-    /// Refuses events whose Kafka record would take more than `bytes`: the topics' `max.message.bytes`, where that is
-    /// smaller than the 400 KB of a DynamoDB row.
+    /// Refuses events whose record has more than `bytes`: [`kafka::Settings::record_limit`](crate::kafka::Settings), for
+    /// a store that is written to. What the producer does not take would be stored and never published.
     #[must_use]
     pub fn with_record_limit(mut self, bytes: usize) -> EventStore {
         self.record_limit = bytes;

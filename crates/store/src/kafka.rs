@@ -7,6 +7,8 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// Where Kafka is: the `[kafka]` section.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,15 @@ impl Settings {
         config.set("reconnect.backoff.max.ms", "1000");
         self.apply_properties(&mut config);
         config
+    }
+
+    /// The bytes that a record may have, as a producer with these settings counts them: the property `message.max.bytes`,
+    /// or what it is by default. Fails on properties that librdkafka does not take.
+    pub fn record_limit(&self) -> Result<usize> {
+        let refused = |error| Error::Refused(Box::new(error));
+        let limit =
+            self.client_config().create_native_config().and_then(|config| config.get("message.max.bytes"));
+        limit.map_err(refused)?.parse().map_err(|error| Error::Refused(Box::new(error)))
     }
 
     /// Lets the properties win over what a client set for itself.

@@ -59,11 +59,15 @@ impl Record {
         }
     }
 
-    /// Bytes of key, value and headers.
+    /// Its bytes as the producer counts them against its limit: key, value, headers, and the most that the lengths and
+    /// deltas around them take.
     #[must_use]
     pub fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.key.to_string().len() + self.value.len() + headers
+        // librdkafka's RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD.
+        const FRAME: usize = 36;
+        let prefixed = |text: &String| varint(text.len()) + text.len();
+        let headers: usize = self.headers.iter().map(|(name, value)| prefixed(name) + prefixed(value)).sum();
+        FRAME + self.key.to_string().len() + self.value.len() + headers
     }
 
     /// The headers as the Kafka client takes them.
@@ -74,6 +78,12 @@ impl Record {
                 headers.insert(Header { key, value: Some(value) })
             })
     }
+}
+
+/// Bytes that a length takes in a record: seven bits each, one of them all for the sign.
+fn varint(length: usize) -> usize {
+    let bits = usize::BITS - length.leading_zeros() + 1;
+    bits.div_ceil(7) as usize
 }
 
 /// The row that `event` is stored as, marked as unpublished, and its record.
