@@ -24,6 +24,8 @@ pub use stored::{Published, Record, Stored};
 use crate::setup::{Index, Table};
 
 const OUTBOX_INDEX: &str = "outbox";
+/// What one request wrote, by tenant and correlation id. Nothing reads it yet: it is for `GET …/writes/{correlation-id}`
+/// and stands from the beginning, because adding an index to a table that holds a log means reading all of it.
 const CORRELATION_INDEX: &str = "correlation";
 
 pub(crate) fn table() -> Table {
