@@ -207,6 +207,7 @@ async fn what_the_schema_leaves_open_never_refuses_an_item() {
         json!({ "total": "9".repeat(20_000) }),
         json!({ "customerName": "✓".repeat(50_000) }),
         json!({ "customerName": "a\0b" }),
+        json!({ "n".repeat(50_000): 1, "ü".repeat(25_000): { "n".repeat(50_000): 2 } }),
         Value::Object((0..2_000).map(|n| (format!("key{n}"), json!(n))).collect()),
     ];
     let items = open.iter().enumerate().map(|(id, attributes)| order(&id.to_string(), 1, attributes.clone()));

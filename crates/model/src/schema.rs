@@ -40,8 +40,8 @@ pub struct Violation {
     pub pointer: String,
     /// What is wrong with it, for people.
     pub message: String,
-    /// The keyword of the schema that it breaks, such as `required`; `characters` and `depth` for what no store could
-    /// hold.
+    /// The keyword of the schema that it breaks, such as `required`; `characters`, `length`, `amount` and `depth` for
+    /// what no store could hold.
     pub keyword: String,
 }
 
@@ -199,6 +199,21 @@ mod tests {
         assert!(
             schema.accept(json!({"a": 0.0, "b": 1e-130, "c": 1e125}).as_object().unwrap().clone()).is_ok()
         );
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_refused_without_repeating_them() {
+        let open = || json!({"type": "object"});
+        let (longest, longer) = ("ü".repeat(25_000), "ü".repeat(25_000) + "x");
+        assert_eq!(
+            refused(open(), json!({"a": [{longer.as_str(): {"": 1}}], longer.as_str(): 1})),
+            ["/a/0", ""].map(|pointer| format!(
+                "{pointer} [length] has a field name of 50001 bytes, 50000 at most can be stored: `{}…`",
+                "ü".repeat(40)
+            ))
+        );
+        let schema = Schema::compile(open()).ok().unwrap();
+        assert!(schema.accept(json!({longest: 1}).as_object().unwrap().clone()).is_ok());
     }
 
     #[test]

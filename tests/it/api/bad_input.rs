@@ -93,6 +93,29 @@ async fn what_a_store_cannot_hold_is_refused() {
 }
 
 #[tokio::test]
+async fn a_field_name_that_a_store_cannot_hold_is_refused_before_anything_is_written() {
+    let app = App::start().await;
+    let named = |name: &str| json!({ "title": "a", "in": { name: 1 } });
+    for length in [50_001, 65_535, 65_536, 150_000] {
+        let body = json!({ "id": "n", "attributes": named(&"n".repeat(length)) });
+        let refused = app.post("NOTE", body).await.problem(422, "AttributesInvalid");
+        let error = &refused.body["errors"][0];
+        assert_eq!((&error["pointer"], &error["keyword"]), (&json!("/in"), &json!("length")));
+        assert!(
+            error["message"].as_str().unwrap().contains(&format!("{length} bytes, 50000 at most")),
+            "{error}"
+        );
+    }
+    app.get("NOTE/n/history").await.problem(404, "ItemNotFound");
+    let longest = named(&"n".repeat(50_000));
+    app.post("NOTE", json!({ "id": "n", "attributes": longest })).await.expect(201);
+    for event in app.versions("NOTE", "n").await {
+        app.data.put_if_newer(&event).await.expect("projected");
+    }
+    assert_eq!(app.get("NOTE").await.expect(200).body["items"][0]["attributes"], longest);
+}
+
+#[tokio::test]
 async fn odd_names_and_long_strings_come_back_as_they_went_in() {
     let app = App::start().await;
     let attributes = json!({

@@ -10,11 +10,14 @@ use super::finding::{Finding, below};
 /// both have levels of ours around them.
 pub(crate) const DEPTH_LIMIT: usize = 16;
 
+/// Bytes of the name of a field. OpenSearch reads names of 50,000 characters; DynamoDB would take 65,535 bytes.
+const NAME_LIMIT: usize = 50_000;
+
 /// The amounts that DynamoDB takes for a number that is not zero.
 const AMOUNTS: Range<f64> = 1e-130..1e126;
 
-/// Strings and field names with U+0000, which Postgres cannot store; fields without a name and numbers of amounts that
-/// DynamoDB cannot store; and values that are nested too deeply: below those nothing is looked at.
+/// Strings and field names with U+0000, which Postgres cannot store; fields without a name, with too long a name,
+/// and numbers of amounts that DynamoDB cannot store; and values that are nested too deeply: below those nothing is looked at.
 pub(crate) fn unstorable(attributes: &Value) -> Vec<Finding> {
     let mut found = Vec::new();
     visit(attributes, &At::Root, 0, &mut found);
@@ -63,6 +66,15 @@ fn visit(value: &Value, at: &At<'_>, depth: usize, found: &mut Vec<Finding>) {
         }
         Value::Object(fields) => {
             for (name, value) in fields {
+                if name.len() > NAME_LIMIT {
+                    // Pointed at from above: nobody wants the whole of such a name back.
+                    let (bytes, begins) = (name.len(), name.chars().take(40).collect::<String>());
+                    let message = format!(
+                        "has a field name of {bytes} bytes, {NAME_LIMIT} at most can be stored: `{begins}…`"
+                    );
+                    found.push(at.refuse("length", message));
+                    continue;
+                }
                 let at = At::Field(at, name);
                 if name.contains('\0') {
                     let message = "its name has the character U+0000, which cannot be stored";
