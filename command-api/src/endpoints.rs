@@ -1,5 +1,6 @@
 //! One route a file: its request, its handler, its part of the OpenAPI document.
 
+mod change;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod docs;

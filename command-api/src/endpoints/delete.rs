@@ -11,13 +11,13 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::Api;
+use crate::endpoints::change;
 use crate::openapi::{self, Operation};
-use crate::problem::{Code, Result};
+use crate::problem::Result;
 use crate::request::body::OptionalBody;
 use crate::request::context::Context;
 use crate::request::path::ItemPath;
-use crate::request::precondition::Precondition;
-use crate::{Api, answer};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,10 +33,7 @@ pub(crate) async fn handle(
     headers: HeaderMap,
     OptionalBody(body): OptionalBody<Delete>,
 ) -> Result<Response> {
-    let of = api.type_named(key.type_name())?;
-    let precondition = Precondition::of(&headers, body.version)?;
-    let event = api.write(of, &key, &Command::Delete, &precondition, &origin).await?;
-    Ok(answer::ok(&event.item))
+    change::make(&api, &key, &Command::Delete, &headers, body.version, &origin).await
 }
 
 pub(crate) fn operation(of: &Type) -> Value {
@@ -53,19 +50,7 @@ pub(crate) fn operation(of: &Type) -> Value {
         parameters: &["tenant", "id", "ifMatch"],
         body: Some((&["application/json"], body)),
         success: ("200", openapi::item_response(of)),
-        problems: &[
-            Code::JsonInvalid,
-            Code::BodyInvalid,
-            Code::BodyIncomplete,
-            Code::VersionTwice,
-            Code::ItemNotFound,
-            Code::VersionConflict,
-            Code::WriteContended,
-            Code::PreconditionFailed,
-            Code::BodyTooLarge,
-            Code::EventTooLarge,
-            Code::MediaTypeUnsupported,
-        ],
+        problems: &change::PROBLEMS,
     }
     .to_json(of)
 }

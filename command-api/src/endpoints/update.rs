@@ -3,42 +3,29 @@
 use std::sync::Arc;
 
 use aqueduct_commands::Command;
-use aqueduct_contract::{Attributes, Version};
 use aqueduct_model::Type;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::Value;
 
+use crate::Api;
+use crate::endpoints::change::{self, Change};
 use crate::openapi::{self, Operation};
 use crate::problem::{Code, Result};
 use crate::request::body::Body;
 use crate::request::context::Context;
 use crate::request::path::ItemPath;
-use crate::request::precondition::Precondition;
-use crate::{Api, answer};
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Update {
-    attributes: Attributes,
-    #[serde(default)]
-    version: Option<Version>,
-}
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     ItemPath(key): ItemPath,
     Context(origin): Context,
     headers: HeaderMap,
-    Body(body): Body<Update>,
+    Body(body): Body<Change>,
 ) -> Result<Response> {
-    let of = api.type_named(key.type_name())?;
-    let precondition = Precondition::of(&headers, body.version)?;
     let command = Command::Update { attributes: body.attributes };
-    let event = api.write(of, &key, &command, &precondition, &origin).await?;
-    Ok(answer::ok(&event.item))
+    change::make(&api, &key, &command, &headers, body.version, &origin).await
 }
 
 pub(crate) fn operation(of: &Type) -> Value {
@@ -50,20 +37,7 @@ pub(crate) fn operation(of: &Type) -> Value {
         parameters: &["tenant", "id", "ifMatch"],
         body: Some((&["application/json"], body)),
         success: ("200", openapi::item_response(of)),
-        problems: &[
-            Code::JsonInvalid,
-            Code::BodyInvalid,
-            Code::BodyIncomplete,
-            Code::VersionTwice,
-            Code::ItemNotFound,
-            Code::VersionConflict,
-            Code::WriteContended,
-            Code::PreconditionFailed,
-            Code::BodyTooLarge,
-            Code::EventTooLarge,
-            Code::MediaTypeUnsupported,
-            Code::AttributesInvalid,
-        ],
+        problems: &[&change::PROBLEMS[..], &[Code::AttributesInvalid]].concat(),
     }
     .to_json(of)
 }
