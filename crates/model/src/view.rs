@@ -61,8 +61,8 @@ pub struct Column {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchView {
-    /// OpenSearch mappings of the document's own fields, an object with `properties`; `None` leaves them to
-    /// OpenSearch.
+    /// OpenSearch mappings of the document's own fields, an object with `properties`. They stand over those that follow
+    /// from the type's schema, or, with a `document`, over OpenSearch's own choice; `None` leaves it at those.
     pub mappings: Option<Value>,
     /// An expression that gives an object; `None` for all attributes.
     pub document: Option<Expression>,

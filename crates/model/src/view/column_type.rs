@@ -47,20 +47,6 @@ pub enum ColumnTypeError {
     Digits(String),
 }
 
-/// The spellings that a model file can use.
-const NAMES: [&str; 10] = [
-    "text",
-    "bigint",
-    "integer",
-    "boolean",
-    "numeric(14,2)",
-    "double precision",
-    "timestamptz",
-    "date",
-    "uuid",
-    "jsonb",
-];
-
 /// What the same is called elsewhere.
 const ALIASES: [(&str, &str); 20] = [
     ("string", "text"),
@@ -86,12 +72,27 @@ const ALIASES: [(&str, &str); 20] = [
 ];
 
 impl ColumnType {
+    /// One of each; the digits of `numeric` are those that are suggested.
+    pub const ALL: [ColumnType; 10] = [
+        ColumnType::Text,
+        ColumnType::Bigint,
+        ColumnType::Integer,
+        ColumnType::Boolean,
+        ColumnType::Numeric { precision: 14, scale: 2 },
+        ColumnType::DoublePrecision,
+        ColumnType::Timestamptz,
+        ColumnType::Date,
+        ColumnType::Uuid,
+        ColumnType::Jsonb,
+    ];
+
     /// The type that was probably meant.
     pub(crate) fn suggestion(text: &str) -> Option<String> {
         let lower = text.to_lowercase();
         let name = lower.split('(').next().unwrap_or_default().trim();
         let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, name)| (*name).to_owned());
-        alias.or_else(|| crate::spelling::nearest(&lower, NAMES))
+        let names = Self::ALL.map(String::from);
+        alias.or_else(|| crate::spelling::nearest(&lower, names.iter().map(String::as_str)))
     }
 }
 
@@ -99,18 +100,10 @@ impl FromStr for ColumnType {
     type Err = ColumnTypeError;
 
     fn from_str(text: &str) -> Result<ColumnType, ColumnTypeError> {
-        Ok(match text {
-            "text" => ColumnType::Text,
-            "bigint" => ColumnType::Bigint,
-            "integer" => ColumnType::Integer,
-            "boolean" => ColumnType::Boolean,
-            "double precision" => ColumnType::DoublePrecision,
-            "timestamptz" => ColumnType::Timestamptz,
-            "date" => ColumnType::Date,
-            "uuid" => ColumnType::Uuid,
-            "jsonb" => ColumnType::Jsonb,
-            other => return numeric(other),
-        })
+        match Self::ALL.into_iter().find(|known| known.to_string() == text) {
+            Some(known) => Ok(known),
+            None => numeric(text),
+        }
     }
 }
 
@@ -161,13 +154,14 @@ impl fmt::Display for ColumnType {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALIASES, ColumnType, NAMES};
+    use super::{ALIASES, ColumnType};
 
     #[test]
-    fn every_name_is_read_and_written_alike() {
-        for name in NAMES {
-            assert_eq!(name.parse::<ColumnType>().unwrap().to_string(), name);
+    fn every_type_is_read_as_it_is_written() {
+        for column_type in ColumnType::ALL {
+            assert_eq!(column_type.to_string().parse(), Ok(column_type));
         }
+        assert_eq!("numeric(30,4)".parse(), Ok(ColumnType::Numeric { precision: 30, scale: 4 }));
         assert_eq!("numeric( 5 )".parse(), Ok(ColumnType::Numeric { precision: 5, scale: 0 }));
     }
 

@@ -99,19 +99,6 @@ mod tests {
 
     use super::*;
 
-    const TYPES: [&str; 10] = [
-        "text",
-        "bigint",
-        "integer",
-        "boolean",
-        "numeric(14,2)",
-        "double precision",
-        "timestamptz",
-        "date",
-        "uuid",
-        "jsonb",
-    ];
-
     fn view(column_type: &str, from: &str) -> PostgresView {
         let columns = json!([{ "name": "c", "type": column_type, "from": from, "index": false }]);
         serde_json::from_value(json!({ "columns": columns })).unwrap()
@@ -194,8 +181,8 @@ mod tests {
         }
 
         #[test]
-        fn every_value_maps_or_is_refused_and_nothing_panics(value in any_json(), column in 0..10_usize) {
-            let view = view(TYPES[column], "self.v");
+        fn every_value_maps_or_is_refused_and_nothing_panics(value in any_json(), column in prop::sample::select(&ColumnType::ALL)) {
+            let view = view(&column.to_string(), "self.v");
             let _ = row(&view, &item(json!({ "v": value })));
         }
     }
@@ -222,9 +209,9 @@ mod tests {
 
     #[test]
     fn absent_and_null_are_null() {
-        for column_type in TYPES {
-            assert_eq!(mapped(column_type, Value::Null), None, "{column_type}");
-            let absent = row(&view(column_type, "self.v.w.x"), &item(json!({ "v": 1 }))).unwrap();
+        for column_type in ColumnType::ALL.map(String::from) {
+            assert_eq!(mapped(&column_type, Value::Null), None, "{column_type}");
+            let absent = row(&view(&column_type, "self.v.w.x"), &item(json!({ "v": 1 }))).unwrap();
             assert_eq!(absent.values, [None], "{column_type}");
         }
     }
