@@ -13,6 +13,7 @@ mod engine;
 mod faults;
 mod fleet;
 mod layers;
+mod licences;
 mod local;
 mod online_retail;
 mod projector;
