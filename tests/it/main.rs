@@ -24,5 +24,6 @@ mod sync;
 mod sync_groups;
 mod sync_rds;
 mod sync_search;
+mod up;
 mod verify;
 mod views;

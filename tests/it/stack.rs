@@ -51,7 +51,7 @@ impl Drop for OneServer {
 }
 
 /// The processes that run below a process.
-fn descendants(pid: u32) -> BTreeSet<u32> {
+pub(crate) fn descendants(pid: u32) -> BTreeSet<u32> {
     let children = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(|task| {
         let children = fs::read_to_string(task.ok()?.path().join("children")).ok()?;
         Some(children.split_whitespace().map(|child| child.parse().unwrap()).collect::<Vec<u32>>())
@@ -60,7 +60,7 @@ fn descendants(pid: u32) -> BTreeSet<u32> {
     children.iter().flat_map(|&child| descendants(child)).chain(children.iter().copied()).collect()
 }
 
-fn runs(pid: u32) -> bool {
+pub(crate) fn runs(pid: u32) -> bool {
     // One that ended and waits to be asked why has no command line any more.
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
