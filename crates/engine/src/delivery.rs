@@ -15,7 +15,7 @@ use crate::metrics::GroupMetrics;
 use crate::retry::Backoff;
 use crate::settlement::{DeadRecord, Settlement, Step, Trouble, Verdict, chain};
 use crate::tenure::Tenure;
-use crate::{Error, Group, Progress, Record, Sink};
+use crate::{Error, Group, Progress, Reason, Record, Sink, brake};
 
 /// How often an idle store is asked whether it answers.
 const READY_INTERVAL: Duration = Duration::from_secs(5);
@@ -28,6 +28,7 @@ pub(crate) struct Delivery<S> {
     pub(crate) dead_letters: DeadLetters,
     pub(crate) backoff: Backoff,
     pub(crate) unknown_attempts: u32,
+    pub(crate) brake: brake::Limits,
     pub(crate) metrics: GroupMetrics,
     pub(crate) progress: Progress,
 }
@@ -37,14 +38,15 @@ pub(crate) struct Delivery<S> {
 pub(crate) struct Delivered {
     pub(crate) lane: usize,
     pub(crate) records: Vec<Settled>,
+    /// Why records were kept back, where some were.
+    pub(crate) braked: Option<Reason>,
 }
 
 /// What became of one record.
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) tenure: Arc<Tenure>,
-    pub(crate) offset: i64,
-    pub(crate) size: usize,
+    pub(crate) record: Record,
     pub(crate) verdict: Verdict,
 }
 
@@ -62,9 +64,11 @@ impl<S: Sink> Delivery<S> {
         // Records go to the sink and come back: it gets a slice, of some of them, and nothing is copied.
         let mut slots: Vec<Option<Record>> = records.into_iter().map(Some).collect();
         let mut letter_failures = 0;
+        let mut tally = Tally::default();
+        let mut braked = None;
         loop {
             ended.borrow_and_update();
-            settlement.give_up(|index| tenures[index].has_ended());
+            settlement.withdraw(Verdict::Returned, |index| tenures[index].has_ended());
             match settlement.step() {
                 Step::Apply(chunk) => self.apply(&mut settlement, &mut slots, &chunk).await,
                 Step::Wait(trouble, failures) => {
@@ -73,30 +77,36 @@ impl<S: Sink> Delivery<S> {
                         settlement.waited();
                     }
                 }
-                Step::SetAside(dead) => match self.set_aside(&slots, &dead).await {
-                    Ok(()) => {
-                        letter_failures = 0;
-                        settlement.set_aside();
+                Step::SetAside(dead) => {
+                    let tenure = &tenures[dead.index];
+                    tally.up_to(dead.index, &settlement, &tenures);
+                    // Once begun, it is carried through.
+                    if letter_failures == 0 && !tenure.brake().allows(self.brake) {
+                        settlement.withdraw(Verdict::Held, |index| Arc::ptr_eq(&tenures[index], tenure));
+                        braked = Some(dead.reason);
+                        continue;
                     }
-                    Err(()) => {
-                        letter_failures += 1;
-                        self.wait(letter_failures, &mut ended).await;
+                    match self.set_aside(&slots, &dead).await {
+                        Ok(()) => {
+                            letter_failures = 0;
+                            tenure.brake().dead();
+                            settlement.set_aside();
+                        }
+                        Err(()) => {
+                            letter_failures += 1;
+                            self.wait(letter_failures, &mut ended).await;
+                        }
                     }
-                },
+                }
                 Step::Done => break,
                 Step::Fail(source) => return Err(Error::Sink { group: self.group.id.clone(), source }),
             }
         }
+        tally.up_to(tenures.len(), &settlement, &tenures);
         let settled = tenures.into_iter().zip(slots.into_iter().flatten()).zip(settlement.verdicts());
-        let records = settled
-            .map(|((tenure, record), verdict)| Settled {
-                tenure,
-                offset: record.offset,
-                size: record.size(),
-                verdict,
-            })
-            .collect();
-        Ok(Delivered { lane: batch.lane, records })
+        let records =
+            settled.map(|((tenure, record), verdict)| Settled { tenure, record, verdict }).collect();
+        Ok(Delivered { lane: batch.lane, records, braked })
     }
 
     /// Asks the store now and then whether it answers, for ever. An idle group has no other way to know.
@@ -178,6 +188,29 @@ impl<S: Sink> Delivery<S> {
                 );
                 Err(())
             }
+        }
+    }
+}
+
+/// Tells the brakes what went well, in the order of the batch.
+#[derive(Default)]
+struct Tally {
+    next: usize,
+}
+
+impl Tally {
+    fn up_to(&mut self, end: usize, settlement: &Settlement, tenures: &[Arc<Tenure>]) {
+        while self.next < end {
+            let begin = self.next;
+            let same = |index: &usize| Arc::ptr_eq(&tenures[*index], &tenures[begin]);
+            self.next = (begin..end).take_while(same).last().map_or(end, |last| last + 1);
+            let good = |index: &usize| {
+                matches!(
+                    settlement.verdict(*index),
+                    Some(Verdict::Applied | Verdict::Stale | Verdict::Ignored)
+                )
+            };
+            tenures[begin].brake().good((begin..self.next).filter(good).count() as u64);
         }
     }
 }

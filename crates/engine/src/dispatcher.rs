@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::consumer::{Assigned, Command, Event};
-use crate::delivery::{Delivered, Delivery};
+use crate::delivery::{Delivered, Delivery, Settled};
 use crate::lag::Lag;
 use crate::lanes::{Lanes, Limits, Queued};
 use crate::ledger::Ledger;
 use crate::metrics::GroupMetrics;
+use crate::partition::{Partition, Pauses};
 use crate::settlement::Verdict;
 use crate::tenure::{Epoch, Tenure};
-use crate::{Error, Group, Progress, Record, Settings, Sink};
+use crate::{Error, Group, Progress, Reason, Record, Settings, Sink};
 
 pub(crate) struct Dispatcher<S> {
     group: Group,
@@ -31,6 +32,8 @@ pub(crate) struct Dispatcher<S> {
     lag: Lag,
     partitions: HashMap<Epoch, Partition>,
     lanes: Lanes,
+    /// Between the tries of a partition that the brake stopped.
+    pauses: Pauses,
     batches: JoinSet<Result<Delivered, Error>>,
     /// Tells batches that assignments have ended.
     ended: watch::Sender<()>,
@@ -40,14 +43,6 @@ pub(crate) struct Dispatcher<S> {
     /// The revocation that the consumer thread waits for.
     revoking: Option<Drain>,
     stopping: Option<Instant>,
-}
-
-/// What the loop keeps of an assignment.
-struct Partition {
-    tenure: Arc<Tenure>,
-    ledger: Ledger,
-    /// Records in batches in flight.
-    in_batches: usize,
 }
 
 /// Assignments whose batches in flight are awaited, until a deadline.
@@ -74,6 +69,7 @@ impl<S: Sink> Dispatcher<S> {
             metrics: delivery.metrics.clone(),
             progress: delivery.progress.clone(),
             lanes: Lanes::new(settings.lanes, limits),
+            pauses: Pauses { min: settings.brake_pause_min, max: settings.brake_pause_max },
             next_commit: Instant::now() + settings.commit_interval,
             settings,
             delivery,
@@ -103,6 +99,7 @@ impl<S: Sink> Dispatcher<S> {
                 () = tokio::time::sleep_until(next) => {}
             }
             let now = Instant::now();
+            self.try_again(now);
             self.dispatch(now);
             self.end_revocation(now);
             if now >= self.next_commit {
@@ -121,7 +118,8 @@ impl<S: Sink> Dispatcher<S> {
     fn next_deadline(&self) -> Instant {
         let deadlines =
             [self.lanes.next_due(), self.revoking.as_ref().map(|drain| drain.deadline), self.stopping];
-        deadlines.into_iter().flatten().fold(self.next_commit, Instant::min)
+        let tries = self.partitions.values().filter_map(Partition::next_try);
+        deadlines.into_iter().flatten().chain(tries).fold(self.next_commit, Instant::min)
     }
 
     fn event(&mut self, event: Option<Event>) -> Result<(), Error> {
@@ -165,11 +163,11 @@ impl<S: Sink> Dispatcher<S> {
             let Some(partition) = self.partitions.get_mut(&tenure.epoch) else { continue };
             // Neither what the next owner will read nor what came before is taken up.
             let taken = !tenure.has_ended() && partition.ledger.begin(record.offset, record.timestamp);
-            if taken {
-                self.lanes.push(Queued { tenure, record }, now);
-            } else {
+            if !taken {
                 tenure.release_records(1);
                 tenure.release_bytes(record.size());
+            } else if let Some(record) = partition.admit(record) {
+                self.lanes.push(Queued { tenure, record }, now);
             }
         }
         self.note_busy();
@@ -188,7 +186,7 @@ impl<S: Sink> Dispatcher<S> {
                 tenure.end();
             }
             let ledger = Ledger::new(start, committed);
-            self.partitions.insert(tenure.epoch, Partition { tenure, ledger, in_batches: 0 });
+            self.partitions.insert(tenure.epoch, Partition::new(tenure, ledger));
         }
         self.assignment_changed();
         // A group that has read nothing yet has a position all the same, for whoever measures its lag.
@@ -217,26 +215,69 @@ impl<S: Sink> Dispatcher<S> {
         let group = || self.group.id.clone();
         let delivered = batch.map_err(|source| Error::Batch { group: group(), source })??;
         self.lanes.finished(delivered.lane);
-        for settled in delivered.records {
-            let counter = match settled.verdict {
+        for Settled { tenure, record, verdict } in delivered.records {
+            let counter = match verdict {
                 Verdict::Applied => &self.metrics.applied,
                 Verdict::Stale => &self.metrics.stale,
                 Verdict::Ignored => &self.metrics.ignored,
                 Verdict::DeadLettered => &self.metrics.dead_lettered,
-                Verdict::Returned => &self.metrics.returned,
+                Verdict::Returned | Verdict::Held => &self.metrics.returned,
             };
             counter.inc();
             // Of an assignment that is gone nothing counts: somebody else has its offsets.
-            let Some(partition) = self.partitions.get_mut(&settled.tenure.epoch) else { continue };
+            let Some(partition) = self.partitions.get_mut(&tenure.epoch) else { continue };
             partition.in_batches -= 1;
-            if settled.verdict != Verdict::Returned {
-                settled.tenure.release_bytes(settled.size);
-                settled.tenure.release_records(partition.ledger.finish(settled.offset));
+            match verdict {
+                Verdict::Returned => {}
+                Verdict::Held => self.hold(tenure.epoch, record, delivered.braked.as_ref()),
+                _ => {
+                    tenure.release_bytes(record.size());
+                    tenure.release_records(partition.ledger.finish(record.offset));
+                }
             }
         }
+        self.release();
         self.progress.moved();
         self.note_busy();
         Ok(())
+    }
+
+    /// The brake is on: nothing of the partition stays in the lanes.
+    fn hold(&mut self, epoch: Epoch, record: Record, reason: Option<&Reason>) {
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return };
+        let pause = partition.brake(Instant::now(), self.pauses);
+        if let Some(pause) = pause {
+            error!(
+                group = self.group.id,
+                partition = ?partition.tenure,
+                position = partition.ledger.position(),
+                "too many dead letters: the partition stands still, and tries again in {} s. This is a fault of the system, \
+                 not of one record: mend what the records fail for ({})",
+                pause.as_secs_f64(),
+                reason.map(ToString::to_string).unwrap_or_default()
+            );
+            self.lanes.take_of(epoch).into_iter().for_each(|queued| partition.keep_back(queued));
+        }
+        partition.keep_back(record);
+    }
+
+    /// Stopped partitions whose pause is over try again.
+    fn try_again(&mut self, now: Instant) {
+        for partition in self.partitions.values_mut() {
+            for record in partition.try_again(now) {
+                // Waiting for a fault to be mended is what a stopped partition does: a restart would not help.
+                self.progress.moved();
+                self.lanes.push(Queued { tenure: partition.tenure.clone(), record }, now);
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        for partition in self.partitions.values_mut() {
+            if partition.release() {
+                info!(group = self.group.id, partition = ?partition.tenure, "what was kept back is done: the brake is off");
+            }
+        }
     }
 
     /// Offers Kafka every position that has moved.
@@ -325,8 +366,11 @@ impl<S: Sink> Dispatcher<S> {
 
     fn measure(&self) {
         let now = jiff::Timestamp::now().as_millisecond();
-        let (mut in_flight, mut paused) = (0, 0);
-        for Partition { tenure, ledger, .. } in self.partitions.values() {
+        let (mut in_flight, mut bytes, mut paused, mut braked) = (0, 0, 0, 0);
+        for partition in self.partitions.values() {
+            let Partition { tenure, ledger, .. } = partition;
+            bytes += tenure.bytes();
+            braked += i64::from(partition.is_braked());
             in_flight += tenure.records();
             paused += i64::from(tenure.is_paused());
             let oldest = ledger.oldest_uncommitted().filter(|timestamp| *timestamp >= 0);
@@ -338,6 +382,8 @@ impl<S: Sink> Dispatcher<S> {
             self.metrics.lag(&tenure.topic, tenure.partition, records, Duration::from_millis(age));
         }
         self.metrics.paused.set(paused);
+        self.metrics.braked.set(braked);
+        self.metrics.window_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
     }
 }

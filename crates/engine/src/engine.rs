@@ -14,7 +14,7 @@ use crate::dispatcher::Dispatcher;
 use crate::lag::{EndsClient, Lag};
 use crate::metrics::GroupMetrics;
 use crate::retry::Backoff;
-use crate::{Error, Group, Metrics, Progress, Settings, Sink};
+use crate::{Error, Group, Metrics, Progress, Settings, Sink, brake};
 
 /// Messages between the consumer thread and the dispatcher. Small: the window bounds the records, and the dispatcher
 /// never waits for anything but these messages.
@@ -76,6 +76,11 @@ impl Engine {
             dead_letters: self.dead_letters.clone(),
             backoff: Backoff { min: settings.retry_backoff_min, max: settings.retry_backoff_max },
             unknown_attempts: settings.unknown_attempts,
+            brake: brake::Limits {
+                in_a_row: settings.brake_in_a_row,
+                share: settings.brake_share,
+                window: settings.brake_window,
+            },
             progress,
         });
         let lag = Lag::new(self.ends.clone(), settings.lag_interval);

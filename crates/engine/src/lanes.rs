@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::Record;
-use crate::tenure::Tenure;
+use crate::tenure::{Epoch, Tenure};
 
 /// A record on its way, with the assignment it came by.
 #[derive(Clone, Debug)]
@@ -45,6 +45,12 @@ struct Lane {
     queue: VecDeque<(Instant, Queued)>,
     bytes: u64,
     in_flight: bool,
+}
+
+impl Lane {
+    fn recount(&mut self) {
+        self.bytes = self.queue.iter().map(|(_, queued)| queued.record.size() as u64).sum();
+    }
 }
 
 impl Lanes {
@@ -108,8 +114,24 @@ impl Lanes {
     pub(crate) fn drop_ended(&mut self) {
         for lane in &mut self.lanes {
             lane.queue.retain(|(_, queued)| !queued.tenure.has_ended());
-            lane.bytes = lane.queue.iter().map(|(_, queued)| queued.record.size() as u64).sum();
+            lane.recount();
         }
+    }
+
+    /// Takes out what is queued of one assignment.
+    pub(crate) fn take_of(&mut self, epoch: Epoch) -> Vec<Record> {
+        let mut taken = Vec::new();
+        for lane in &mut self.lanes {
+            for (arrived, queued) in std::mem::take(&mut lane.queue) {
+                if queued.tenure.epoch == epoch {
+                    taken.push(queued.record);
+                } else {
+                    lane.queue.push_back((arrived, queued));
+                }
+            }
+            lane.recount();
+        }
+        taken
     }
 
     /// When the next lane is due by age alone.

@@ -4,6 +4,7 @@
 //!
 //! A worker is a [`Sink`] plus [`Settings`]. The engine knows no database and no model.
 
+mod brake;
 mod coalesce;
 mod consumer;
 mod dead_letters;
@@ -16,6 +17,7 @@ mod lag;
 mod lanes;
 mod ledger;
 mod metrics;
+mod partition;
 mod progress;
 mod record;
 mod retry;

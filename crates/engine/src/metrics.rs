@@ -21,6 +21,8 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     assigned: IntGaugeVec,
     paused: IntGaugeVec,
+    braked: IntGaugeVec,
+    window_bytes: IntGaugeVec,
     records_lost: IntCounterVec,
 }
 
@@ -90,6 +92,16 @@ impl Metrics {
                 "Partitions whose fetching is paused, because what was read is not done",
                 GROUP,
             )?,
+            braked: gauge(
+                "aqueduct_braked_partitions",
+                "Partitions that stand still because too many of their records failed",
+                GROUP,
+            )?,
+            window_bytes: gauge(
+                "aqueduct_window_bytes",
+                "Memory of the records read and not yet done",
+                GROUP,
+            )?,
             records_lost: counter(
                 "aqueduct_records_lost_total",
                 "Records that retention removed before the group had read them",
@@ -113,6 +125,8 @@ pub(crate) struct GroupMetrics {
     pub(crate) in_flight: IntGauge,
     pub(crate) assigned: IntGauge,
     pub(crate) paused: IntGauge,
+    pub(crate) braked: IntGauge,
+    pub(crate) window_bytes: IntGauge,
     freshness: Histogram,
     batch_records: Histogram,
     batch_seconds: Histogram,
@@ -131,6 +145,8 @@ impl GroupMetrics {
             in_flight: all.in_flight.with_label_values(&[group]),
             assigned: all.assigned.with_label_values(&[group]),
             paused: all.paused.with_label_values(&[group]),
+            braked: all.braked.with_label_values(&[group]),
+            window_bytes: all.window_bytes.with_label_values(&[group]),
             freshness: all.freshness.with_label_values(&[group]),
             batch_records: all.batch_records.with_label_values(&[group]),
             batch_seconds: all.batch_seconds.with_label_values(&[group]),
@@ -198,14 +214,17 @@ mod tests {
                 "aqueduct_assigned_partitions",
                 "aqueduct_batch_records",
                 "aqueduct_batch_seconds",
+                "aqueduct_braked_partitions",
                 "aqueduct_consumed_total",
                 "aqueduct_consumer_lag_records",
                 "aqueduct_consumer_lag_seconds",
                 "aqueduct_events_total",
                 "aqueduct_freshness_seconds",
+                "aqueduct_paused_partitions",
                 "aqueduct_records_in_flight",
                 "aqueduct_records_lost_total",
                 "aqueduct_retries_total",
+                "aqueduct_window_bytes",
             ]
         );
     }

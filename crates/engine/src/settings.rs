@@ -42,6 +42,19 @@ pub struct Settings {
     pub retry_backoff_max: Duration,
     /// Attempts for a record that fails for an unknown reason, before it is a dead letter.
     pub unknown_attempts: u32,
+    /// Dead letters of one partition in a row, at most: then it stands still.
+    pub brake_in_a_row: u32,
+    /// The share of dead letters among the last [`brake_window`](Settings::brake_window) records of a partition, from 0 to 1,
+    /// at most: then it stands still.
+    pub brake_share: f64,
+    /// Records that the share is taken of. Before a partition has had so many, the share does not count.
+    pub brake_window: u32,
+    /// How long a partition stands still before it tries again: at first, and after many tries.
+    #[serde(with = "humantime_serde")]
+    pub brake_pause_min: Duration,
+    /// The longest of these pauses.
+    #[serde(with = "humantime_serde")]
+    pub brake_pause_max: Duration,
     /// How long batches in flight may take when a partition is revoked or the process stops. What is not done by then
     /// is left to the next owner.
     #[serde(with = "humantime_serde")]

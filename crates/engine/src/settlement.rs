@@ -80,6 +80,8 @@ pub(crate) enum Verdict {
     DeadLettered,
     /// Given up because its assignment ended: its next owner reads it again.
     Returned,
+    /// Kept back by the brake: it comes again.
+    Held,
 }
 
 /// One batch.
@@ -251,11 +253,11 @@ impl Settlement {
         }
     }
 
-    /// Gives up, of what is not settled, the records for which `ended` holds.
-    pub(crate) fn give_up(&mut self, ended: impl Fn(usize) -> bool) {
+    /// Gives this verdict to those records for which `which` holds and that are not settled: nothing more is done for them.
+    pub(crate) fn withdraw(&mut self, as_: Verdict, which: impl Fn(usize) -> bool) {
         for (index, verdict) in self.verdicts.iter_mut().enumerate() {
-            if verdict.is_none() && ended(index) {
-                *verdict = Some(Verdict::Returned);
+            if verdict.is_none() && which(index) {
+                *verdict = Some(as_);
             }
         }
         let open = |index: &usize| self.verdicts[*index].is_none();

@@ -4,8 +4,10 @@
 //! left behind is told apart and dropped.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::brake::Brake;
 
 /// Tells assignments apart: no two of a group in one process are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +25,7 @@ pub(crate) struct Tenure {
     /// Its fetching is paused, because what was read is not done.
     paused: AtomicBool,
     ended: AtomicBool,
+    brake: Mutex<Brake>,
 }
 
 // Plain counters and a flag, each read alone: nothing else is published through them, so relaxed is enough.
@@ -36,6 +39,7 @@ impl Tenure {
             bytes: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            brake: Mutex::default(),
         }
     }
 
@@ -74,6 +78,11 @@ impl Tenure {
     /// Nothing new is begun for it: no attempt, no dead letter.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn brake(&self) -> MutexGuard<'_, Brake> {
+        // A panic elsewhere leaves plain counts behind.
+        self.brake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -221,6 +221,11 @@ fn settings() -> Settings {
         retry_backoff_min: Duration::from_millis(10),
         retry_backoff_max: Duration::from_millis(100),
         unknown_attempts: 3,
+        brake_in_a_row: 100,
+        brake_share: 0.2,
+        brake_window: 1000,
+        brake_pause_min: Duration::from_millis(200),
+        brake_pause_max: Duration::from_secs(1),
         drain_timeout: Duration::from_secs(10),
         stall_timeout: Duration::from_secs(60),
     }

@@ -158,7 +158,7 @@ proptest! {
                 Verdict::Stale => prop_assert!(best[&key] >= version),
                 Verdict::Ignored => prop_assert_eq!(temper, Temper::Ignored),
                 Verdict::DeadLettered => prop_assert!(!applicable(temper) && temper != Temper::Ignored),
-                Verdict::Returned => prop_assert!(false, "nothing ended"),
+                Verdict::Returned | Verdict::Held => prop_assert!(false, "nothing was withdrawn"),
             }
             let letters = dead.iter().filter(|letter| letter.index == index).count();
             prop_assert_eq!(letters, usize::from(*verdict == Verdict::DeadLettered));
@@ -184,7 +184,7 @@ proptest! {
                 settlement.waited();
             }
         }
-        settlement.give_up(|index| batch[index].2);
+        settlement.withdraw(Verdict::Returned, |index| batch[index].2);
         while let Step::Apply(chunk) = settlement.step() {
             prop_assert!(chunk.iter().all(|index| !batch[*index].2));
             settlement.answer(Ok(vec![Outcome::Applied; chunk.len()]));
