@@ -5,4 +5,5 @@ mod dead_letters;
 mod groups;
 mod outages;
 mod positions;
+mod redrive;
 pub(crate) mod stage;

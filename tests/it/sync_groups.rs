@@ -7,7 +7,7 @@ use aqueduct_contract::headers::Headers;
 use aqueduct_contract::{Item, Names, Worker};
 use aqueduct_engine::{Engine, Group, Metrics, Progress, Sink};
 use aqueduct_service::Settings;
-use aqueduct_store::{Letters, topics};
+use aqueduct_store::{EventStore, Letters, topics};
 use aqueduct_sync_rds::sink::TableSink;
 use aqueduct_sync_search::sink::IndexSink;
 use aqueduct_tests::eventually;
@@ -28,6 +28,7 @@ struct Stage {
     settings: Settings,
     names: Names,
     letters: Letters,
+    events: EventStore,
 }
 
 impl Stage {
@@ -37,7 +38,12 @@ impl Stage {
         let client = settings.dynamodb.connect().await;
         aqueduct_store::setup(&client, &names).await.unwrap();
         topics::ensure(&settings.kafka, &names, [(&"ORDER".parse().unwrap(), 1)]).await.unwrap();
-        Stage { letters: Letters::new(client, &names), names, settings }
+        Stage {
+            letters: Letters::new(client.clone(), &names),
+            events: EventStore::new(client, &names),
+            names,
+            settings,
+        }
     }
 
     fn topic(&self) -> String {
@@ -71,8 +77,15 @@ impl Stage {
     async fn run<S: Sink>(&self, worker: Worker, sink: S, done: impl Future<Output = ()>) {
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
         let engine = self.settings.engine.clone();
-        let engine =
-            Engine::new(&self.settings.kafka, &self.names, engine, self.letters.clone(), metrics).unwrap();
+        let engine = Engine::new(
+            &self.settings.kafka,
+            &self.names,
+            engine,
+            self.letters.clone(),
+            self.events.clone(),
+            metrics,
+        )
+        .unwrap();
         let group = Group {
             id: self.names.view_group(worker, "orders", 1),
             worker,

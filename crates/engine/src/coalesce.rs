@@ -17,6 +17,8 @@ pub(crate) struct Coalesced {
     keys: Vec<Vec<usize>>,
     /// Of each record its key.
     key_of: Vec<usize>,
+    /// Of each record the first one of the same item, in batches whose every event counts.
+    item_of: Vec<usize>,
 }
 
 impl Coalesced {
@@ -25,6 +27,8 @@ impl Coalesced {
         let mut seen: HashMap<Bytes, usize> = HashMap::new();
         let mut keys: Vec<Vec<(Option<Version>, usize)>> = Vec::new();
         let mut key_of = Vec::new();
+        let mut items: HashMap<Bytes, usize> = HashMap::new();
+        let mut item_of = Vec::new();
         for (index, record) in records.into_iter().enumerate() {
             let version = (needs == Needs::State).then(|| record.version()).flatten();
             let key = match (version, &record.key) {
@@ -36,18 +40,27 @@ impl Coalesced {
             }
             keys[key].push((version, index));
             key_of.push(key);
+            if needs == Needs::EveryEvent {
+                let item = record.key.as_ref().map(|key| *items.entry(key.clone()).or_insert(index));
+                item_of.push(item.unwrap_or(index));
+            }
         }
         let best_last = |mut candidates: Vec<(Option<Version>, usize)>| {
             // Of two deliveries of one version the first goes first.
             candidates.sort_by_key(|(version, index)| (*version, std::cmp::Reverse(*index)));
             candidates.into_iter().map(|(_, index)| index).collect()
         };
-        Coalesced { keys: keys.into_iter().map(best_last).collect(), key_of }
+        Coalesced { keys: keys.into_iter().map(best_last).collect(), key_of, item_of }
     }
 
     /// Records of the batch.
     pub(crate) fn len(&self) -> usize {
         self.key_of.len()
+    }
+
+    /// The same for all records of an item, where every event counts.
+    pub(crate) fn item_of(&self, index: usize) -> usize {
+        self.item_of[index]
     }
 
     /// Keeps, of the candidates not yet tried, those for which `keep` holds.

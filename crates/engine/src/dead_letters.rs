@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use aqueduct_contract::dead_letter::DeadLetter;
 use aqueduct_contract::{ItemKey, Names};
-use aqueduct_store::letters::State;
+use aqueduct_store::letters::{Filed, State};
 use aqueduct_store::{Letter, Letters, kafka};
+use jiff::Timestamp;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
@@ -38,16 +39,18 @@ impl DeadLetters {
         Ok(DeadLetters { letters, producer: config.create()? })
     }
 
-    /// Returns when both the letter and the record are safe. After an error all of it is to be repeated.
+    /// Returns when both the letter, in this state, and the record are safe. After an error all of it is to be repeated.
     pub(crate) async fn set_aside(
         &self,
         group: &Group,
         names: &Names,
         record: &Record,
         dead: &DeadRecord,
-    ) -> Result<(), BoxError> {
+        state: State,
+    ) -> Result<Filed, BoxError> {
         let message: String = dead.reason.message.chars().take(MESSAGE_LIMIT).collect();
-        self.letters
+        let filed = self
+            .letters
             .put(&Letter {
                 group: group.id.clone(),
                 topic: record.topic.to_string(),
@@ -58,7 +61,9 @@ impl DeadLetters {
                 code: dead.reason.code.to_owned(),
                 message: message.clone(),
                 attempts: dead.attempts,
-                state: State::Open,
+                redrives: 0,
+                filed_at: Timestamp::now(),
+                state,
             })
             .await?;
         let headers = headers(
@@ -81,7 +86,7 @@ impl DeadLetters {
         copy.payload = record.value.as_deref();
         // The wait is for a full queue; how long the broker may take, `message.timeout.ms` says.
         self.producer.send(copy, Duration::from_secs(10)).await.map_err(|(error, _)| error)?;
-        Ok(())
+        Ok(filed)
     }
 }
 

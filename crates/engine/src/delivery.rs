@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aqueduct_contract::Names;
+use aqueduct_store::letters::Filed;
+use aqueduct_store::{EventStore, Letters};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, warn};
@@ -12,10 +14,11 @@ use tracing::{debug, error, warn};
 use crate::dead_letters::DeadLetters;
 use crate::lanes::{Batch, Queued};
 use crate::metrics::GroupMetrics;
+use crate::redrive::resting;
 use crate::retry::Backoff;
 use crate::settlement::{DeadRecord, Settlement, Step, Trouble, Verdict, chain};
-use crate::tenure::Tenure;
-use crate::{Error, Group, Progress, Reason, Record, Sink, brake};
+use crate::tenure::{Epoch, Tenure};
+use crate::{Error, Group, Needs, Progress, Reason, Record, Sink, brake};
 
 /// How often an idle store is asked whether it answers.
 const READY_INTERVAL: Duration = Duration::from_secs(5);
@@ -26,6 +29,10 @@ pub(crate) struct Delivery<S> {
     pub(crate) group: Group,
     pub(crate) names: Names,
     pub(crate) dead_letters: DeadLetters,
+    pub(crate) letters: Letters,
+    pub(crate) events: EventStore,
+    /// Redrives of one letter to no avail, before it takes more than asking.
+    pub(crate) quarantine_after: u32,
     pub(crate) backoff: Backoff,
     pub(crate) unknown_attempts: u32,
     pub(crate) brake: brake::Limits,
@@ -34,12 +41,14 @@ pub(crate) struct Delivery<S> {
 }
 
 /// A batch that has come to its end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Delivered {
     pub(crate) lane: usize,
     pub(crate) records: Vec<Settled>,
     /// Why records were kept back, where some were.
     pub(crate) braked: Option<Reason>,
+    /// It was no batch, but a letter of this assignment.
+    pub(crate) redriven: Option<Epoch>,
 }
 
 /// What became of one record.
@@ -63,50 +72,91 @@ impl<S: Sink> Delivery<S> {
         let mut settlement = Settlement::new(&records, S::NEEDS, self.unknown_attempts);
         // Records go to the sink and come back: it gets a slice, of some of them, and nothing is copied.
         let mut slots: Vec<Option<Record>> = records.into_iter().map(Some).collect();
+        if S::NEEDS == Needs::EveryEvent {
+            let parked = |index: usize| {
+                let record: &Option<Record> = &slots[index];
+                record.as_ref().is_some_and(|record| tenures[index].letters().of(record).is_some())
+            };
+            settlement.withdraw(Verdict::Parked, parked);
+        }
         let mut letter_failures = 0;
         let mut tally = Tally::default();
         let mut braked = None;
+        while let Some(dead) = self.settle(&mut settlement, &mut slots, &tenures, &mut ended).await? {
+            let tenure = &tenures[dead.index];
+            tally.up_to(dead.index, &settlement, &tenures);
+            // Once begun, it is carried through.
+            if letter_failures == 0 && !tenure.brake().allows(self.brake) {
+                settlement.withdraw(Verdict::Held, |index| Arc::ptr_eq(&tenures[index], tenure));
+                braked = Some(dead.reason);
+                continue;
+            }
+            match self.set_aside(&slots, &dead).await {
+                Ok(filed) => {
+                    letter_failures = 0;
+                    tenure.brake().dead();
+                    tenure.letters().put(filed);
+                    settlement.set_aside();
+                }
+                Err(()) => {
+                    letter_failures += 1;
+                    self.wait(letter_failures, &mut ended).await;
+                }
+            }
+        }
+        tally.up_to(tenures.len(), &settlement, &tenures);
+        self.remove_moot(&settlement, &slots, &tenures).await;
+        let settled = tenures.into_iter().zip(slots.into_iter().flatten()).zip(settlement.verdicts());
+        let records =
+            settled.map(|((tenure, record), verdict)| Settled { tenure, record, verdict }).collect();
+        Ok(Delivered { lane: batch.lane, records, braked, redriven: None })
+    }
+
+    /// Drives a batch until every record is settled, or up to the next record that is to be set aside.
+    pub(crate) async fn settle(
+        &self,
+        settlement: &mut Settlement,
+        slots: &mut [Option<Record>],
+        tenures: &[Arc<Tenure>],
+        ended: &mut watch::Receiver<()>,
+    ) -> Result<Option<DeadRecord>, Error> {
         loop {
             ended.borrow_and_update();
             settlement.withdraw(Verdict::Returned, |index| tenures[index].has_ended());
             match settlement.step() {
-                Step::Apply(chunk) => self.apply(&mut settlement, &mut slots, &chunk).await,
+                Step::Apply(chunk) => self.apply(settlement, slots, &chunk).await,
                 Step::Wait(trouble, failures) => {
                     self.report(&trouble, failures);
-                    if self.wait(failures, &mut ended).await {
+                    if self.wait(failures, ended).await {
                         settlement.waited();
                     }
                 }
-                Step::SetAside(dead) => {
-                    let tenure = &tenures[dead.index];
-                    tally.up_to(dead.index, &settlement, &tenures);
-                    // Once begun, it is carried through.
-                    if letter_failures == 0 && !tenure.brake().allows(self.brake) {
-                        settlement.withdraw(Verdict::Held, |index| Arc::ptr_eq(&tenures[index], tenure));
-                        braked = Some(dead.reason);
-                        continue;
-                    }
-                    match self.set_aside(&slots, &dead).await {
-                        Ok(()) => {
-                            letter_failures = 0;
-                            tenure.brake().dead();
-                            settlement.set_aside();
-                        }
-                        Err(()) => {
-                            letter_failures += 1;
-                            self.wait(letter_failures, &mut ended).await;
-                        }
-                    }
-                }
-                Step::Done => break,
+                Step::SetAside(dead) => return Ok(Some(dead)),
+                Step::Done => return Ok(None),
                 Step::Fail(source) => return Err(Error::Sink { group: self.group.id.clone(), source }),
             }
         }
-        tally.up_to(tenures.len(), &settlement, &tenures);
-        let settled = tenures.into_iter().zip(slots.into_iter().flatten()).zip(settlement.verdicts());
-        let records =
-            settled.map(|((tenure, record), verdict)| Settled { tenure, record, verdict }).collect();
-        Ok(Delivered { lane: batch.lane, records, braked })
+    }
+
+    /// Where the latest state is enough, a later version makes an earlier one's letter moot. A letter that cannot be removed now
+    /// is harmless: redriven, it finds nothing to do.
+    async fn remove_moot(&self, settlement: &Settlement, slots: &[Option<Record>], tenures: &[Arc<Tenure>]) {
+        if S::NEEDS != Needs::State {
+            return;
+        }
+        for (index, (record, tenure)) in slots.iter().zip(tenures).enumerate() {
+            let Some(record) = record else { continue };
+            if tenure.letters().count() == 0
+                || !matches!(settlement.verdict(index), Some(Verdict::Applied | Verdict::Stale))
+            {
+                continue;
+            }
+            let Some(moot) = tenure.letters().made_moot_by(record, record.version()) else { continue };
+            match self.letters.remove_if_unchanged(&moot).await {
+                Ok(_) => tenure.letters().remove(&moot),
+                Err(error) => debug!(?record, %error, "a moot letter could not be removed"),
+            }
+        }
     }
 
     /// Asks the store now and then whether it answers, for ever. An idle group has no other way to know.
@@ -158,7 +208,7 @@ impl<S: Sink> Delivery<S> {
     }
 
     /// True when the wait is over, false when assignments ended meanwhile.
-    async fn wait(&self, failures: u32, ended: &mut watch::Receiver<()>) -> bool {
+    pub(crate) async fn wait(&self, failures: u32, ended: &mut watch::Receiver<()>) -> bool {
         let delay = self.backoff.delay(failures, rand::random());
         tokio::select! {
             () = tokio::time::sleep(delay) => true,
@@ -167,14 +217,14 @@ impl<S: Sink> Delivery<S> {
         }
     }
 
-    async fn set_aside(&self, slots: &[Option<Record>], dead: &DeadRecord) -> Result<(), ()> {
-        let Some(record) = &slots[dead.index] else { return Ok(()) };
+    async fn set_aside(&self, slots: &[Option<Record>], dead: &DeadRecord) -> Result<Filed, ()> {
+        let Some(record) = &slots[dead.index] else { return Err(()) };
         let (group, reason) = (&self.group.id, &dead.reason);
-        match self.dead_letters.set_aside(&self.group, &self.names, record, dead).await {
-            Ok(()) => {
+        match self.dead_letters.set_aside(&self.group, &self.names, record, dead, resting::<S>()).await {
+            Ok(filed) => {
                 self.progress.moved();
                 error!(group, ?record, code = reason.code, attempts = dead.attempts, "dead letter: {reason}");
-                Ok(())
+                Ok(filed)
             }
             Err(failure) => {
                 self.metrics.retry("letter");

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc as commands};
 use std::time::{Duration, Instant};
 
+use aqueduct_store::letters::Filed;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -13,13 +14,14 @@ use tracing::{error, info, warn};
 use crate::consumer::{Assigned, Command, Event};
 use crate::delivery::{Delivered, Delivery, Settled};
 use crate::lag::Lag;
-use crate::lanes::{Lanes, Limits, Queued};
+use crate::lanes::{Lanes, Limits, Queued, Redrive};
 use crate::ledger::Ledger;
 use crate::metrics::GroupMetrics;
+use crate::open_letters::Snapshot;
 use crate::partition::{Partition, Pauses};
 use crate::settlement::Verdict;
 use crate::tenure::{Epoch, Tenure};
-use crate::{Error, Group, Progress, Reason, Record, Settings, Sink};
+use crate::{Error, Group, Needs, Progress, Reason, Record, Settings, Sink};
 
 pub(crate) struct Dispatcher<S> {
     group: Group,
@@ -35,6 +37,7 @@ pub(crate) struct Dispatcher<S> {
     /// Between the tries of a partition that the brake stopped.
     pauses: Pauses,
     batches: JoinSet<Result<Delivered, Error>>,
+    loads: JoinSet<Loaded>,
     /// Tells batches that assignments have ended.
     ended: watch::Sender<()>,
     /// Further records are on their way.
@@ -43,6 +46,13 @@ pub(crate) struct Dispatcher<S> {
     /// The revocation that the consumer thread waits for.
     revoking: Option<Drain>,
     stopping: Option<Instant>,
+}
+
+/// The letters of a partition, as they were loaded.
+struct Loaded {
+    epoch: Epoch,
+    before: Snapshot,
+    letters: Result<Vec<Filed>, aqueduct_store::Error>,
 }
 
 /// Assignments whose batches in flight are awaited, until a deadline.
@@ -78,6 +88,7 @@ impl<S: Sink> Dispatcher<S> {
             lag,
             partitions: HashMap::new(),
             batches: JoinSet::new(),
+            loads: JoinSet::new(),
             ended: watch::Sender::new(()),
             more: false,
             revoking: None,
@@ -94,12 +105,14 @@ impl<S: Sink> Dispatcher<S> {
                 biased;
                 () = stop.cancelled(), if self.stopping.is_none() => self.begin_stop(),
                 Some(batch) = self.batches.join_next() => self.batch_ended(batch)?,
+                Some(loaded) = self.loads.join_next() => self.loaded(loaded)?,
                 event = self.events.recv() => self.event(event)?,
                 () = self.lag.refreshed() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
             let now = Instant::now();
             self.try_again(now);
+            self.load_letters(now);
             self.dispatch(now);
             self.end_revocation(now);
             if now >= self.next_commit {
@@ -118,7 +131,7 @@ impl<S: Sink> Dispatcher<S> {
     fn next_deadline(&self) -> Instant {
         let deadlines =
             [self.lanes.next_due(), self.revoking.as_ref().map(|drain| drain.deadline), self.stopping];
-        let tries = self.partitions.values().filter_map(Partition::next_try);
+        let tries = self.partitions.values().filter_map(Partition::next_due);
         deadlines.into_iter().flatten().chain(tries).fold(self.next_commit, Instant::min)
     }
 
@@ -186,7 +199,9 @@ impl<S: Sink> Dispatcher<S> {
                 tenure.end();
             }
             let ledger = Ledger::new(start, committed);
-            self.partitions.insert(tenure.epoch, Partition::new(tenure, ledger));
+            let mut partition = Partition::new(tenure, ledger, S::NEEDS == Needs::EveryEvent);
+            partition.load_at = Some(Instant::now());
+            self.partitions.insert(partition.tenure.epoch, partition);
         }
         self.assignment_changed();
         // A group that has read nothing yet has a position all the same, for whoever measures its lag.
@@ -198,8 +213,51 @@ impl<S: Sink> Dispatcher<S> {
         self.lag.of(self.partitions.values().map(|partition| &*partition.tenure));
     }
 
+    /// Loads the letters of partitions that are new or have some.
+    fn load_letters(&mut self, now: Instant) {
+        for (epoch, partition) in &mut self.partitions {
+            if partition.tenure.has_ended() || partition.load_at.take_if(|then| now >= *then).is_none() {
+                continue;
+            }
+            let (delivery, tenure, epoch) = (self.delivery.clone(), partition.tenure.clone(), *epoch);
+            self.loads.spawn(async move {
+                let before = tenure.letters().snapshot();
+                let letters =
+                    delivery.letters.load(&delivery.group.id, &tenure.topic, tenure.partition).await;
+                Loaded { epoch, before, letters }
+            });
+        }
+    }
+
+    fn loaded(&mut self, loaded: Result<Loaded, JoinError>) -> Result<(), Error> {
+        let Loaded { epoch, before, letters } =
+            loaded.map_err(|source| Error::Batch { group: self.group.id.clone(), source })?;
+        let Some(partition) = self.partitions.get_mut(&epoch) else { return Ok(()) };
+        let now = Instant::now();
+        let tenure = partition.tenure.clone();
+        match letters {
+            Ok(letters) => {
+                for filed in tenure.letters().refresh(&before, letters) {
+                    self.lanes.push_redrive(Redrive { tenure: tenure.clone(), filed });
+                }
+                for record in partition.letters_known() {
+                    self.lanes.push(Queued { tenure: tenure.clone(), record }, now);
+                }
+            }
+            Err(error) => self.delivery.store_failed("letters were not loaded", 1, &error),
+        }
+        partition.load_at = Some(now + self.settings.letters_interval);
+        Ok(())
+    }
+
     /// Sends off every batch that is due.
     fn dispatch(&mut self, now: Instant) {
+        while let Some((lane, redrive)) = self.lanes.next_redrive() {
+            if let Some(partition) = self.partitions.get_mut(&redrive.tenure.epoch) {
+                partition.in_batches += 1;
+            }
+            self.batches.spawn(self.delivery.clone().redrive(lane, redrive, self.ended.subscribe()));
+        }
         while let Some(batch) = self.lanes.next_batch(now, self.more) {
             for queued in &batch.records {
                 if let Some(partition) = self.partitions.get_mut(&queued.tenure.epoch) {
@@ -215,12 +273,16 @@ impl<S: Sink> Dispatcher<S> {
         let group = || self.group.id.clone();
         let delivered = batch.map_err(|source| Error::Batch { group: group(), source })??;
         self.lanes.finished(delivered.lane);
+        if let Some(partition) = delivered.redriven.and_then(|epoch| self.partitions.get_mut(&epoch)) {
+            partition.in_batches -= 1;
+        }
         for Settled { tenure, record, verdict } in delivered.records {
             let counter = match verdict {
                 Verdict::Applied => &self.metrics.applied,
                 Verdict::Stale => &self.metrics.stale,
                 Verdict::Ignored => &self.metrics.ignored,
                 Verdict::DeadLettered => &self.metrics.dead_lettered,
+                Verdict::Parked => &self.metrics.parked,
                 Verdict::Returned | Verdict::Held => &self.metrics.returned,
             };
             counter.inc();
@@ -366,10 +428,11 @@ impl<S: Sink> Dispatcher<S> {
 
     fn measure(&self) {
         let now = jiff::Timestamp::now().as_millisecond();
-        let (mut in_flight, mut bytes, mut paused, mut braked) = (0, 0, 0, 0);
+        let (mut in_flight, mut bytes, mut paused, mut braked, mut letters) = (0, 0, 0, 0, 0);
         for partition in self.partitions.values() {
             let Partition { tenure, ledger, .. } = partition;
             bytes += tenure.bytes();
+            letters += tenure.letters().count();
             braked += i64::from(partition.is_braked());
             in_flight += tenure.records();
             paused += i64::from(tenure.is_paused());
@@ -383,6 +446,7 @@ impl<S: Sink> Dispatcher<S> {
         }
         self.metrics.paused.set(paused);
         self.metrics.braked.set(braked);
+        self.metrics.letters.set(i64::try_from(letters).unwrap_or(i64::MAX));
         self.metrics.window_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc as commands};
 
 use aqueduct_contract::Names;
-use aqueduct_store::{Letters, kafka};
+use aqueduct_store::{EventStore, Letters, kafka};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -28,16 +28,20 @@ pub struct Engine {
     settings: Settings,
     metrics: Metrics,
     dead_letters: DeadLetters,
+    letters: Letters,
+    events: EventStore,
     ends: EndsClient,
 }
 
 impl Engine {
-    /// An engine for groups whose dead letters go to the topics of `names`. Connects in the background.
+    /// An engine for groups whose dead letters go to the topics of `names` and to `letters`, and are redriven from `events`.
+    /// Connects in the background.
     pub fn new(
         kafka: &kafka::Settings,
         names: &Names,
         settings: Settings,
         letters: Letters,
+        events: EventStore,
         metrics: Metrics,
     ) -> Result<Engine, Error> {
         Ok(Engine {
@@ -45,7 +49,9 @@ impl Engine {
             names: names.clone(),
             settings,
             metrics,
-            dead_letters: DeadLetters::new(kafka, letters)?,
+            dead_letters: DeadLetters::new(kafka, letters.clone())?,
+            letters,
+            events,
             ends: EndsClient::new(kafka)?,
         })
     }
@@ -74,6 +80,9 @@ impl Engine {
             group,
             names: self.names.clone(),
             dead_letters: self.dead_letters.clone(),
+            letters: self.letters.clone(),
+            events: self.events.clone(),
+            quarantine_after: settings.quarantine_after,
             backoff: Backoff { min: settings.retry_backoff_min, max: settings.retry_backoff_max },
             unknown_attempts: settings.unknown_attempts,
             brake: brake::Limits {

@@ -8,6 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aqueduct_store::letters::Filed;
+
 use crate::Record;
 use crate::tenure::{Epoch, Tenure};
 
@@ -16,6 +18,13 @@ use crate::tenure::{Epoch, Tenure};
 pub(crate) struct Queued {
     pub(crate) tenure: Arc<Tenure>,
     pub(crate) record: Record,
+}
+
+/// A letter to be tried again, in the lane of its item.
+#[derive(Clone, Debug)]
+pub(crate) struct Redrive {
+    pub(crate) tenure: Arc<Tenure>,
+    pub(crate) filed: Filed,
 }
 
 /// When a batch is full, and how long it may fill.
@@ -43,6 +52,7 @@ pub(crate) struct Lanes {
 #[derive(Debug, Default)]
 struct Lane {
     queue: VecDeque<(Instant, Queued)>,
+    redrives: VecDeque<Redrive>,
     bytes: u64,
     in_flight: bool,
 }
@@ -60,18 +70,33 @@ impl Lanes {
 
     /// Queues a record behind the others of its key.
     pub(crate) fn push(&mut self, queued: Queued, now: Instant) {
-        let lane = self.lane_of(&queued.record);
+        let lane = match &queued.record.key {
+            Some(key) => self.lane_of(key),
+            None => self.lane_of(&queued.record.offset.to_be_bytes()),
+        };
         let lane = &mut self.lanes[lane];
         lane.bytes += queued.record.size() as u64;
         lane.queue.push_back((now, queued));
     }
 
-    fn lane_of(&self, record: &Record) -> usize {
+    /// Queues a letter beside the records of its item.
+    pub(crate) fn push_redrive(&mut self, redrive: Redrive) {
+        let lane = self.lane_of(redrive.filed.letter.item.as_bytes());
+        self.lanes[lane].redrives.push_back(redrive);
+    }
+
+    /// The next letter whose lane is free, with that lane. It goes alone.
+    pub(crate) fn next_redrive(&mut self) -> Option<(usize, Redrive)> {
+        let free = |lane: &Lane| !lane.in_flight && !lane.redrives.is_empty();
+        let index = self.lanes.iter().position(free)?;
+        let redrive = self.lanes[index].redrives.pop_front()?;
+        self.lanes[index].in_flight = true;
+        Some((index, redrive))
+    }
+
+    fn lane_of(&self, key: &[u8]) -> usize {
         let mut hasher = DefaultHasher::new();
-        match &record.key {
-            Some(key) => key.hash(&mut hasher),
-            None => (record.partition, record.offset).hash(&mut hasher),
-        }
+        key.hash(&mut hasher);
         // The remainder is below the count of lanes, which is a usize.
         usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or_default()
     }
@@ -114,6 +139,7 @@ impl Lanes {
     pub(crate) fn drop_ended(&mut self) {
         for lane in &mut self.lanes {
             lane.queue.retain(|(_, queued)| !queued.tenure.has_ended());
+            lane.redrives.retain(|redrive| !redrive.tenure.has_ended());
             lane.recount();
         }
     }

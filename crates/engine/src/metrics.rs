@@ -23,6 +23,8 @@ pub struct Metrics {
     paused: IntGaugeVec,
     braked: IntGaugeVec,
     window_bytes: IntGaugeVec,
+    letters: IntGaugeVec,
+    redrives: IntCounterVec,
     records_lost: IntCounterVec,
 }
 
@@ -62,7 +64,7 @@ impl Metrics {
             consumed: counter("aqueduct_consumed_total", "Records taken up for applying", GROUP)?,
             events: counter(
                 "aqueduct_events_total",
-                "Records by what became of them: applied, stale, ignored, dead_lettered, returned",
+                "Records by what became of them: applied, stale, ignored, dead_lettered, parked, returned",
                 &["group", "outcome"],
             )?,
             freshness: histogram(
@@ -102,6 +104,12 @@ impl Metrics {
                 "Memory of the records read and not yet done",
                 GROUP,
             )?,
+            letters: gauge("aqueduct_letters", "Dead letters of the partitions this process reads", GROUP)?,
+            redrives: counter(
+                "aqueduct_redrives_total",
+                "Letters tried again, by what became of them: applied, failed, quarantined",
+                &["group", "outcome"],
+            )?,
             records_lost: counter(
                 "aqueduct_records_lost_total",
                 "Records that retention removed before the group had read them",
@@ -121,12 +129,14 @@ pub(crate) struct GroupMetrics {
     pub(crate) stale: IntCounter,
     pub(crate) ignored: IntCounter,
     pub(crate) dead_lettered: IntCounter,
+    pub(crate) parked: IntCounter,
     pub(crate) returned: IntCounter,
     pub(crate) in_flight: IntGauge,
     pub(crate) assigned: IntGauge,
     pub(crate) paused: IntGauge,
     pub(crate) braked: IntGauge,
     pub(crate) window_bytes: IntGauge,
+    pub(crate) letters: IntGauge,
     freshness: Histogram,
     batch_records: Histogram,
     batch_seconds: Histogram,
@@ -141,11 +151,13 @@ impl GroupMetrics {
             stale: event("stale"),
             ignored: event("ignored"),
             dead_lettered: event("dead_lettered"),
+            parked: event("parked"),
             returned: event("returned"),
             in_flight: all.in_flight.with_label_values(&[group]),
             assigned: all.assigned.with_label_values(&[group]),
             paused: all.paused.with_label_values(&[group]),
             braked: all.braked.with_label_values(&[group]),
+            letters: all.letters.with_label_values(&[group]),
             window_bytes: all.window_bytes.with_label_values(&[group]),
             freshness: all.freshness.with_label_values(&[group]),
             batch_records: all.batch_records.with_label_values(&[group]),
@@ -170,6 +182,11 @@ impl GroupMetrics {
     /// Another attempt, and why.
     pub(crate) fn retry(&self, why: &str) {
         self.all.retries.with_label_values(&[&self.group, why]).inc();
+    }
+
+    /// A letter was tried again.
+    pub(crate) fn redriven(&self, outcome: &str) {
+        self.all.redrives.with_label_values(&[&self.group, outcome]).inc();
     }
 
     pub(crate) fn lag(&self, topic: &str, partition: i32, records: i64, age: Duration) {
@@ -208,6 +225,7 @@ mod tests {
         group.lag("t", 0, 5, Duration::from_secs(1));
         group.lost("t", 0, 1);
         group.retry("unavailable");
+        group.redriven("applied");
         assert_eq!(
             families(&registry),
             [
@@ -220,9 +238,11 @@ mod tests {
                 "aqueduct_consumer_lag_seconds",
                 "aqueduct_events_total",
                 "aqueduct_freshness_seconds",
+                "aqueduct_letters",
                 "aqueduct_paused_partitions",
                 "aqueduct_records_in_flight",
                 "aqueduct_records_lost_total",
+                "aqueduct_redrives_total",
                 "aqueduct_retries_total",
                 "aqueduct_window_bytes",
             ]

@@ -15,6 +15,10 @@ pub(crate) struct Partition {
     pub(crate) in_batches: usize,
     /// Taken up, but not let into the lanes, in no order.
     waiting: Vec<Record>,
+    /// Its letters must be known before anything of it is applied, and are not yet.
+    letters_awaited: bool,
+    /// When to load its letters again.
+    pub(crate) load_at: Option<Instant>,
     stop: Option<Stop>,
 }
 
@@ -36,8 +40,17 @@ pub(crate) struct Pauses {
 }
 
 impl Partition {
-    pub(crate) fn new(tenure: Arc<Tenure>, ledger: Ledger) -> Partition {
-        Partition { tenure, ledger, in_batches: 0, waiting: Vec::new(), stop: None }
+    /// `letters_first` says that its letters have to be known before its first record is applied.
+    pub(crate) fn new(tenure: Arc<Tenure>, ledger: Ledger, letters_first: bool) -> Partition {
+        Partition {
+            tenure,
+            ledger,
+            in_batches: 0,
+            waiting: Vec::new(),
+            letters_awaited: letters_first,
+            load_at: None,
+            stop: None,
+        }
     }
 
     /// Gives a record back that may go into its lane now; keeps it otherwise.
@@ -50,7 +63,19 @@ impl Partition {
     }
 
     fn is_closed(&self) -> bool {
-        self.stop.as_ref().is_some_and(|stop| stop.retry_at.is_some())
+        self.letters_awaited || self.stop.as_ref().is_some_and(|stop| stop.retry_at.is_some())
+    }
+
+    /// Its letters are known. Returns what waited for that, in order.
+    pub(crate) fn letters_known(&mut self) -> Vec<Record> {
+        self.letters_awaited = false;
+        if self.is_closed() { Vec::new() } else { self.take_waiting() }
+    }
+
+    fn take_waiting(&mut self) -> Vec<Record> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_unstable_by_key(|record| record.offset);
+        waiting
     }
 
     /// Puts the brake on, if it is not. Returns the pause until the next try when this is news.
@@ -73,9 +98,10 @@ impl Partition {
         self.waiting.push(record);
     }
 
-    /// When the next try is due.
-    pub(crate) fn next_try(&self) -> Option<Instant> {
-        self.stop.as_ref()?.retry_at
+    /// When the next try, or the next look at its letters, is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let retry_at = self.stop.as_ref().and_then(|stop| stop.retry_at);
+        retry_at.into_iter().chain(self.load_at).min()
     }
 
     /// What was kept back, in order, when it is time to try it again.
@@ -84,9 +110,7 @@ impl Partition {
             Some(stop) if stop.retry_at.is_some_and(|then| now >= then) => stop.retry_at = None,
             _ => return Vec::new(),
         }
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.sort_unstable_by_key(|record| record.offset);
-        waiting
+        self.take_waiting()
     }
 
     /// True once when all that the brake kept back is done.
@@ -110,7 +134,7 @@ mod tests {
     fn partition(records: i64) -> Partition {
         let mut ledger = Ledger::new(0, None);
         (0..records).for_each(|offset| assert!(ledger.begin(offset, 0)));
-        Partition::new(Arc::new(Tenure::new(1, "t".into(), 0)), ledger)
+        Partition::new(Arc::new(Tenure::new(1, "t".into(), 0)), ledger, false)
     }
 
     fn record(offset: usize) -> Record {
@@ -131,6 +155,15 @@ mod tests {
         let again = partition.try_again(now + PAUSES.min);
         assert_eq!(again.iter().map(|record| record.offset).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(partition.admit(record(4)).is_some(), "what is tried may be followed");
+    }
+
+    #[test]
+    fn nothing_is_let_in_before_the_letters_are_known() {
+        let mut partition = Partition { letters_awaited: true, ..partition(2) };
+        assert!(partition.admit(record(1)).is_none() && partition.admit(record(0)).is_none());
+        let waited = partition.letters_known();
+        assert_eq!(waited.iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 1]);
+        assert!(partition.admit(record(2)).is_some());
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub struct Settings {
     /// The longest of these pauses.
     #[serde(with = "humantime_serde")]
     pub brake_pause_max: Duration,
+    /// How often the letters of a partition are looked at, while it has some: how soon a redrive begins.
+    #[serde(with = "humantime_serde")]
+    pub letters_interval: Duration,
+    /// Redrives of one letter to no avail, before it is quarantined.
+    pub quarantine_after: u32,
     /// How long batches in flight may take when a partition is revoked or the process stops. What is not done by then
     /// is left to the next owner.
     #[serde(with = "humantime_serde")]

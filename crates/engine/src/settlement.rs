@@ -12,7 +12,7 @@
 //!            └── halves, next best ◀───┴─▶ poison ─▶ SetAside ─▶ settled
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::coalesce::Coalesced;
 use crate::{BoxError, Needs, Outcome, Reason, Record, SinkError};
@@ -82,11 +82,14 @@ pub(crate) enum Verdict {
     Returned,
     /// Kept back by the brake: it comes again.
     Held,
+    /// Skipped, because an earlier event of its item has a letter: the store has it, for the redrive.
+    Parked,
 }
 
 /// One batch.
 #[derive(Debug)]
 pub(crate) struct Settlement {
+    needs: Needs,
     unknown_attempts: u32,
     coalesced: Coalesced,
     attempts: Vec<u32>,
@@ -114,6 +117,7 @@ impl Settlement {
         let heads = coalesced.heads();
         let count = coalesced.len();
         Settlement {
+            needs,
             unknown_attempts,
             coalesced,
             attempts: vec![0; count],
@@ -136,9 +140,16 @@ impl Settlement {
         if let Some(dead) = self.dead.front() {
             return Step::SetAside(dead.clone());
         }
-        // A sick store is waited for before anything else is sent to it; other troubles can wait behind what is new.
-        if let Some(trouble @ (Trouble::Unavailable(_) | Trouble::Saturated)) = &self.trouble {
-            return Step::Wait(trouble.clone(), self.failures);
+        // A sick store is waited for before anything else is sent to it. Other troubles can wait behind what is new, unless
+        // that may be a later event of the same item.
+        match &self.trouble {
+            Some(trouble @ (Trouble::Unavailable(_) | Trouble::Saturated)) => {
+                return Step::Wait(trouble.clone(), self.failures);
+            }
+            Some(trouble) if self.needs == Needs::EveryEvent && !self.again.is_empty() => {
+                return Step::Wait(trouble.clone(), self.failures);
+            }
+            _ => {}
         }
         while let Some(chunk) = self.chunks.pop_front() {
             if !chunk.is_empty() {
@@ -181,7 +192,15 @@ impl Settlement {
     fn outcomes(&mut self, applied: &[usize], outcomes: Vec<Outcome>) {
         let mut next_best = Vec::new();
         let mut troubled = false;
+        let mut stopped = HashSet::new();
         for (&index, outcome) in applied.iter().zip(outcomes) {
+            if self.needs == Needs::EveryEvent && outcome.is_failure() {
+                // What follows in its item was not tried: it waits for it, or is parked with it.
+                if !stopped.insert(self.coalesced.item_of(index)) {
+                    self.again.push(index);
+                    continue;
+                }
+            }
             match outcome {
                 Outcome::Applied => self.in_store(index, Verdict::Applied),
                 Outcome::Stale => self.in_store(index, Verdict::Stale),
@@ -246,10 +265,14 @@ impl Settlement {
         self.chunks.push_front(again);
     }
 
-    /// The dead letter of the last [`Step::SetAside`] is written.
+    /// The dead letter of the last [`Step::SetAside`] is written. Where every event counts, it parks its item.
     pub(crate) fn set_aside(&mut self) {
-        if let Some(dead) = self.dead.pop_front() {
-            self.verdicts[dead.index] = Some(Verdict::DeadLettered);
+        let Some(dead) = self.dead.pop_front() else { return };
+        self.verdicts[dead.index] = Some(Verdict::DeadLettered);
+        if self.needs == Needs::EveryEvent {
+            let item = self.coalesced.item_of(dead.index);
+            let items: Vec<usize> = (0..self.verdicts.len()).map(|one| self.coalesced.item_of(one)).collect();
+            self.withdraw(Verdict::Parked, |index| items[index] == item);
         }
     }
 

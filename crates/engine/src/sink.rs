@@ -54,6 +54,13 @@ pub enum Outcome {
     Throttled(Reason),
 }
 
+impl Outcome {
+    /// The sink does not hold it, and it was not passed over for a reason.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Outcome::Poison(_) | Outcome::Retry(_) | Outcome::Throttled(_))
+    }
+}
+
 /// What failed, in two forms: one for programs, one for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::brake::Brake;
+use crate::open_letters::OpenLetters;
 
 /// Tells assignments apart: no two of a group in one process are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,7 @@ pub(crate) struct Tenure {
     paused: AtomicBool,
     ended: AtomicBool,
     brake: Mutex<Brake>,
+    letters: Mutex<OpenLetters>,
 }
 
 // Plain counters and a flag, each read alone: nothing else is published through them, so relaxed is enough.
@@ -40,6 +42,7 @@ impl Tenure {
             paused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             brake: Mutex::default(),
+            letters: Mutex::default(),
         }
     }
 
@@ -83,6 +86,10 @@ impl Tenure {
     pub(crate) fn brake(&self) -> MutexGuard<'_, Brake> {
         // A panic elsewhere leaves plain counts behind.
         self.brake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn letters(&self) -> MutexGuard<'_, OpenLetters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_ended(&self) -> bool {

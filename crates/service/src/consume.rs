@@ -2,12 +2,22 @@
 
 use aqueduct_contract::{Names, Worker};
 use aqueduct_engine::{Engine, Group, Metrics, Progress, Sink};
-use aqueduct_store::Letters;
+use aqueduct_store::{EventStore, Letters};
 use aqueduct_views::{Error, Generation, Served, until_reached};
 
 use crate::Service;
 
 impl Service {
+    /// The engine of this process. One is enough for all its groups.
+    pub async fn engine(&self) -> anyhow::Result<Engine> {
+        let settings = &self.settings;
+        let names = Names::new(&settings.prefix);
+        let dynamodb = settings.dynamodb.connect().await;
+        let (letters, events) = (Letters::new(dynamodb.clone(), &names), EventStore::new(dynamodb, &names));
+        let metrics = Metrics::new(&self.registry)?;
+        Ok(Engine::new(&settings.kafka, &names, settings.engine.clone(), letters, events, metrics)?)
+    }
+
     /// Runs the group beside the others, until `stop`; `/livez` and `/readyz` show it by its id.
     pub fn consume<S: Sink>(&self, engine: &Engine, group: Group, sink: S) {
         let progress = Progress::new(self.settings.engine.stall_timeout);
@@ -32,11 +42,8 @@ impl Service {
         let served = until_reached(ensure, |error| self.waits_for(format!("{registry}: {error}"))).await?;
         served.export(&self.registry)?;
 
-        let settings = &self.settings;
-        let names = Names::new(&settings.prefix);
-        let letters = Letters::new(settings.dynamodb.connect().await, &names);
-        let metrics = Metrics::new(&self.registry)?;
-        let engine = Engine::new(&settings.kafka, &names, settings.engine.clone(), letters, metrics)?;
+        let names = Names::new(&self.settings.prefix);
+        let engine = self.engine().await?;
         for generation in served.generations {
             let group = Group {
                 id: names.view_group(worker, generation.view(), generation.number),

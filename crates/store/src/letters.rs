@@ -6,10 +6,11 @@
 
 use std::str::FromStr;
 
-use aqueduct_contract::{Names, Version};
+use aqueduct_contract::{Names, Version, format_time};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, ScalarAttributeType};
 use futures::stream::{self, Stream, TryStreamExt};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::error::condition_failed;
@@ -48,6 +49,10 @@ pub struct Letter {
     pub message: String,
     /// How often it was tried.
     pub attempts: u32,
+    /// How often somebody had it tried again, to no avail.
+    pub redrives: u32,
+    /// When it was filed first.
+    pub filed_at: Timestamp,
     /// Where it stands.
     pub state: State,
 }
@@ -61,6 +66,8 @@ pub enum State {
     Redrive,
     /// Waits, and the later events of its item with it.
     Parked,
+    /// Was redriven too often to no avail: is not, unless somebody insists.
+    Quarantined,
 }
 
 /// A letter as it was read, with its revision.
@@ -182,6 +189,8 @@ impl Letters {
             code: row.parse("code")?,
             message: row.parse("message")?,
             attempts: row.parse("attempts")?,
+            redrives: row.parse("redrives")?,
+            filed_at: row.parse("filed_at")?,
             state: row.parse("state")?,
         };
         Ok(Filed { letter, revision: row.parse("revision")? })
@@ -209,6 +218,8 @@ impl Filed {
             ("code", text(&letter.code)),
             ("message", text(&letter.message)),
             ("attempts", number(letter.attempts)),
+            ("redrives", number(letter.redrives)),
+            ("filed_at", text(format_time(letter.filed_at))),
             ("state", text(letter.state.as_str())),
             ("revision", text(self.revision)),
         ];
@@ -218,13 +229,14 @@ impl Filed {
 }
 
 impl State {
-    /// The state as text: `open`, `redrive`, `parked`.
+    /// The state as text: `open`, `redrive`, `parked`, `quarantined`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             State::Open => "open",
             State::Redrive => "redrive",
             State::Parked => "parked",
+            State::Quarantined => "quarantined",
         }
     }
 }
@@ -233,7 +245,7 @@ impl FromStr for State {
     type Err = String;
 
     fn from_str(text: &str) -> Result<State, String> {
-        let states = [State::Open, State::Redrive, State::Parked];
+        let states = [State::Open, State::Redrive, State::Parked, State::Quarantined];
         states
             .into_iter()
             .find(|state| state.as_str() == text)

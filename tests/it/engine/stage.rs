@@ -9,8 +9,8 @@ use aqueduct_contract::{Event, EventId, Happened, Item, ItemKey, Names, TypeName
 use aqueduct_engine::{
     Engine, Error, Group, Metrics, Needs, Outcome, Progress, Record, Settings, Sink, SinkError,
 };
-use aqueduct_store::letters::Filed;
-use aqueduct_store::{Letters, dynamodb, kafka, setup, topics};
+use aqueduct_store::letters::{Filed, State};
+use aqueduct_store::{Appended, EventStore, Letter, Letters, dynamodb, kafka, setup, topics};
 use aqueduct_tests::{Servers, eventually, servers, unique};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -34,6 +34,7 @@ pub(crate) struct Stage {
     pub(crate) topic: String,
     pub(crate) kafka: kafka::Settings,
     pub(crate) letters: Letters,
+    pub(crate) events: EventStore,
     pub(crate) settings: Settings,
     pub(crate) type_name: TypeName,
     pub(crate) partitions: i32,
@@ -91,7 +92,8 @@ impl Stage {
         let type_name: TypeName = "ORDER".parse().unwrap();
         Stage {
             topic: names.events_topic(&type_name),
-            letters: Letters::new(client, &names),
+            letters: Letters::new(client.clone(), &names),
+            events: EventStore::new(client, &names),
             names,
             settings: settings(),
             type_name,
@@ -113,14 +115,21 @@ impl Stage {
     pub(crate) fn join<S: Sink>(&self, sink: S) -> Member {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
+        let (letters, events) = (self.letters.clone(), self.events.clone());
         let engine =
-            Engine::new(&self.kafka, &self.names, self.settings.clone(), self.letters.clone(), metrics)
-                .unwrap();
+            Engine::new(&self.kafka, &self.names, self.settings.clone(), letters, events, metrics).unwrap();
         let progress = Progress::new(self.settings.stall_timeout);
         let stop = CancellationToken::new();
         let (group, shared, stopped) = (self.group(), progress.clone(), stop.clone());
         let task = tokio::spawn(async move { engine.run(group, sink, shared, stopped).await });
         Member { registry, progress, stop, task }
+    }
+
+    /// Stores a version and publishes it, as command-api does.
+    pub(crate) async fn write(&self, id: &str, version: u64) {
+        let event = event(id, version);
+        assert_eq!(self.events.append(&event).await.unwrap(), Appended::Stored);
+        self.produce(&found(&event)).await;
     }
 
     /// Publishes as the publisher does, one version after the other.
@@ -182,6 +191,26 @@ impl Stage {
         filed
     }
 
+    /// Waits for the letter of an item and asks for its redrive.
+    pub(crate) async fn redrive(&self, id: &str) {
+        let filed = eventually("there is a letter", PATIENCE, || async { self.letter(id).await }).await;
+        let redrive = Letter { state: State::Redrive, ..filed.letter.clone() };
+        self.letters.replace_if_unchanged(&filed, &redrive).await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn letter(&self, id: &str) -> Option<Filed> {
+        let item = key(id).to_string();
+        self.filed().await.into_iter().find(|filed| filed.letter.item == item)
+    }
+
+    /// Waits until an item has no letter.
+    pub(crate) async fn letter_gone(&self, id: &str) {
+        eventually("the letter is gone", PATIENCE, || async {
+            self.letter(id).await.is_none().then_some(())
+        })
+        .await;
+    }
+
     /// What the dead-letter topic holds.
     pub(crate) async fn dead_letters(&self) -> Vec<Found> {
         let topic = self.names.dead_letter_topic(Worker::SyncRds);
@@ -226,6 +255,8 @@ fn settings() -> Settings {
         brake_window: 1000,
         brake_pause_min: Duration::from_millis(200),
         brake_pause_max: Duration::from_secs(1),
+        letters_interval: Duration::from_millis(200),
+        quarantine_after: 2,
         drain_timeout: Duration::from_secs(10),
         stall_timeout: Duration::from_secs(60),
     }
@@ -332,7 +363,7 @@ pub(crate) fn metric(registry: &Registry, name: &str, label: Option<&str>) -> f6
 /// Everything that was taken up has an outcome.
 pub(crate) fn assert_nothing_unaccounted(registry: &Registry) {
     let events = |outcome| metric(registry, "aqueduct_events_total", Some(outcome));
-    let outcomes = ["applied", "stale", "ignored", "dead_lettered", "returned"].map(events);
+    let outcomes = ["applied", "stale", "ignored", "dead_lettered", "parked", "returned"].map(events);
     assert_eq!(
         metric(registry, "aqueduct_consumed_total", None),
         outcomes.iter().sum::<f64>(),

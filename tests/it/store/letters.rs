@@ -18,6 +18,8 @@ fn letter(item: &str, partition: i32) -> Letter {
         code: "ExpressionFailed".into(),
         message: "no such key: \"price\"".into(),
         attempts: 1,
+        redrives: 0,
+        filed_at: "2026-01-02T03:04:05.678901Z".parse().unwrap(),
         state: State::Open,
     }
 }

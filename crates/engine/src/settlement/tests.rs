@@ -34,6 +34,7 @@ fn temper() -> impl Strategy<Value = Temper> {
 }
 
 /// A store that holds the highest version of each key.
+#[derive(Debug)]
 struct Store {
     tempers: Vec<Temper>,
     records: Vec<(u8, u64)>,
@@ -44,6 +45,7 @@ struct Store {
     /// The calls that fail as a whole, from the last on.
     outages: Vec<bool>,
     saturated_above: usize,
+    every_event: bool,
 }
 
 impl Store {
@@ -57,7 +59,22 @@ impl Store {
         if self.names_no_culprit && batch.iter().any(|&index| self.tempers[index] == Temper::Poison) {
             return Err(SinkError::Poison(reason("Poison")));
         }
-        Ok(batch.iter().map(|&index| self.one(index)).collect())
+        let mut stopped: HashMap<u8, Outcome> = HashMap::new();
+        let mut outcomes = Vec::new();
+        for &index in batch {
+            let key = self.records[index].0;
+            let outcome = match stopped.get(&key) {
+                Some(outcome) => outcome.clone(),
+                None => self.one(index),
+            };
+            // The later events of an item wait with it, where every event counts.
+            if self.every_event && !matches!(outcome, Outcome::Applied | Outcome::Stale | Outcome::Ignored(_))
+            {
+                stopped.insert(key, outcome.clone());
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
     }
 
     fn one(&mut self, index: usize) -> Outcome {
@@ -92,56 +109,70 @@ fn applicable(temper: Temper) -> bool {
     }
 }
 
-proptest! {
-    #[test]
-    fn a_batch_ends_with_the_best_of_each_key_held_and_only_the_faulty_set_aside(
+/// Drives a batch to its end. Returns the verdicts and the dead letters.
+fn drive(store: &mut Store, records: &[Record], needs: Needs) -> (Vec<Verdict>, Vec<DeadRecord>) {
+    let mut settlement = Settlement::new(records, needs, UNKNOWN_ATTEMPTS);
+    let mut dead = Vec::new();
+    for _ in 0..5_000 {
+        match settlement.step() {
+            Step::Apply(chunk) => {
+                let mut keys: Vec<u8> = chunk.iter().map(|&index| store.records[index].0).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                assert!(needs == Needs::EveryEvent || keys.len() == chunk.len(), "a key twice in one call");
+                let answer = store.apply(&chunk);
+                settlement.answer(answer);
+            }
+            Step::Wait(_, failures) => {
+                assert!(failures > 0);
+                settlement.waited();
+            }
+            Step::SetAside(record) => {
+                dead.push(record);
+                settlement.set_aside();
+            }
+            Step::Done => return (settlement.verdicts().collect(), dead),
+            Step::Fail(error) => panic!("{error}"),
+        }
+    }
+    panic!("does not come to an end");
+}
+
+prop_compose! {
+    /// A batch, and a store that feels about it.
+    fn batches(every_event: bool)(
         batch in prop::collection::vec((0..4_u8, 1..6_u64, temper()), 1..24),
         outages in prop::collection::vec(any::<bool>(), 0..12),
         names_no_culprit: bool,
         saturated_above in 1..30_usize,
-        every_event: bool,
-    ) {
-        let records: Vec<Record> =
-            batch.iter().enumerate().map(|(i, (key, version, _))| test_record(i, Some(*key), Some(*version))).collect();
-        let needs = if every_event { Needs::EveryEvent } else { Needs::State };
-        let tempers: Vec<Temper> = batch.iter().map(|(_, _, temper)| *temper).collect();
-        let mut store = Store {
-            tempers: tempers.clone(),
+    ) -> (Vec<Record>, Store) {
+        let record = |(index, (key, version, _)): (usize, &(u8, u64, Temper))| test_record(index, Some(*key), Some(*version));
+        let records = batch.iter().enumerate().map(record).collect();
+        let store = Store {
+            tempers: batch.iter().map(|(_, _, temper)| *temper).collect(),
             records: batch.iter().map(|(key, version, _)| (*key, *version)).collect(),
             tries: vec![0; batch.len()],
             held: HashMap::new(),
             names_no_culprit,
             outages,
             saturated_above,
+            every_event,
         };
-        let mut settlement = Settlement::new(&records, needs, UNKNOWN_ATTEMPTS);
-        let mut dead: Vec<DeadRecord> = Vec::new();
-        let mut steps = 0;
-        loop {
-            steps += 1;
-            prop_assert!(steps < 5_000, "does not come to an end");
-            match settlement.step() {
-                Step::Apply(chunk) => {
-                    let mut keys: Vec<u8> = chunk.iter().map(|&index| batch[index].0).collect();
-                    keys.sort_unstable();
-                    keys.dedup();
-                    prop_assert!(every_event || keys.len() == chunk.len(), "a key twice in one call");
-                    let answer = store.apply(&chunk);
-                    settlement.answer(answer);
-                }
-                Step::Wait(_, failures) => {
-                    prop_assert!(failures > 0);
-                    settlement.waited();
-                }
-                Step::SetAside(record) => {
-                    dead.push(record);
-                    settlement.set_aside();
-                }
-                Step::Done => break,
-                Step::Fail(error) => prop_assert!(false, "{}", error),
-            }
-        }
+        (records, store)
+    }
+}
 
+/// A dead letter names the attempts that were made.
+fn attempts(temper: Temper) -> u32 {
+    if temper == Temper::Poison { 1 } else { UNKNOWN_ATTEMPTS }
+}
+
+proptest! {
+    #[test]
+    fn a_batch_ends_with_the_best_of_each_key_held_and_only_the_faulty_set_aside((records, mut store) in batches(false)) {
+        let (verdicts, dead) = drive(&mut store, &records, Needs::State);
+        let batch: Vec<(u8, u64, Temper)> =
+            store.records.iter().zip(&store.tempers).map(|((key, version), temper)| (*key, *version, *temper)).collect();
         let mut best: HashMap<u8, u64> = HashMap::new();
         for (key, version, temper) in &batch {
             if applicable(*temper) {
@@ -150,7 +181,6 @@ proptest! {
         }
         prop_assert_eq!(&store.held, &best, "the best applicable version of each key is held");
 
-        let verdicts: Vec<Verdict> = settlement.verdicts().collect();
         for (index, verdict) in verdicts.iter().enumerate() {
             let (key, version, temper) = batch[index];
             match verdict {
@@ -158,14 +188,41 @@ proptest! {
                 Verdict::Stale => prop_assert!(best[&key] >= version),
                 Verdict::Ignored => prop_assert_eq!(temper, Temper::Ignored),
                 Verdict::DeadLettered => prop_assert!(!applicable(temper) && temper != Temper::Ignored),
-                Verdict::Returned | Verdict::Held => prop_assert!(false, "nothing was withdrawn"),
+                verdict => prop_assert!(false, "{verdict:?}"),
             }
             let letters = dead.iter().filter(|letter| letter.index == index).count();
             prop_assert_eq!(letters, usize::from(*verdict == Verdict::DeadLettered));
         }
         for letter in &dead {
-            let expected = if tempers[letter.index] == Temper::Poison { 1 } else { UNKNOWN_ATTEMPTS };
-            prop_assert_eq!(letter.attempts, expected);
+            prop_assert_eq!(letter.attempts, attempts(store.tempers[letter.index]));
+        }
+    }
+
+    #[test]
+    fn where_every_event_counts_an_item_goes_in_order_up_to_its_first_fault((records, mut store) in batches(true)) {
+        let (verdicts, dead) = drive(&mut store, &records, Needs::EveryEvent);
+        let mut held: HashMap<u8, u64> = HashMap::new();
+        let mut parked: Vec<u8> = Vec::new();
+        for (index, ((key, version), temper)) in store.records.iter().zip(&store.tempers).enumerate() {
+            let expected = if parked.contains(key) {
+                Verdict::Parked
+            } else if *temper == Temper::Ignored {
+                Verdict::Ignored
+            } else if !applicable(*temper) {
+                parked.push(*key);
+                Verdict::DeadLettered
+            } else if held.get(key).is_some_and(|held| held >= version) {
+                Verdict::Stale
+            } else {
+                held.insert(*key, *version);
+                Verdict::Applied
+            };
+            prop_assert_eq!(verdicts[index], expected, "record {}", index);
+        }
+        prop_assert_eq!(&store.held, &held);
+        prop_assert_eq!(dead.len(), parked.len());
+        for letter in &dead {
+            prop_assert_eq!(letter.attempts, attempts(store.tempers[letter.index]));
         }
     }
 
