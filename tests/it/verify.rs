@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aqueduct_cli::verify::{Difference, Kind};
+use aqueduct_cli::verify::{DeadLettered, Difference, Kind};
 use aqueduct_contract::Version;
-use aqueduct_tests::{Fleet, servers};
+use aqueduct_tests::{Fleet, Program, Scratch, servers};
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -37,11 +37,7 @@ impl Shelf {
 
     /// What is found of the products, as `(id, kind)` by id.
     async fn found(&self) -> Result<Vec<(String, Kind)>> {
-        let report = self.fleet.verify(Duration::ZERO).await?;
-        let mut found: Vec<(String, Kind)> =
-            report.differences.into_iter().map(|Difference { id, kind, .. }| (id, kind)).collect();
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        Ok(found)
+        Ok(by_id(self.fleet.verify(Duration::ZERO).await?.differences))
     }
 
     async fn opensearch(&self, method: Method, path: &str, body: Value) -> Result<Value> {
@@ -51,9 +47,19 @@ impl Shelf {
     }
 }
 
+fn by_id(differences: Vec<Difference>) -> Vec<(String, Kind)> {
+    let mut found: Vec<(String, Kind)> =
+        differences.into_iter().map(|Difference { entry, kind }| (entry.id, kind)).collect();
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found
+}
+
+fn version(number: u64) -> Version {
+    Version::try_from(number).unwrap()
+}
+
 /// P-1 has another value, P-2 is gone, P-3 is back-dated, P-9 was never written.
 fn expected(field: &str) -> Vec<(String, Kind)> {
-    let version = |n: u64| Version::try_from(n).unwrap();
     vec![
         ("P-1".to_owned(), Kind::Value { fields: vec![field.to_owned()] }),
         ("P-2".to_owned(), Kind::Missing { expected: version(2) }),
@@ -147,5 +153,91 @@ async fn the_command_exits_with_0_when_all_agree_and_with_1_when_not() -> Result
         "{}",
         unknown.err
     );
+    Ok(())
+}
+
+/// Coins whose value the schema does not look into, so that Postgres refuses what is no number.
+const COINS: &str = r#"
+aqueduct: v1
+type: COIN
+schema:
+  type: object
+  properties: { value: { type: string } }
+views:
+  coins:
+    postgres:
+      columns: { value: { type: "numeric(4,2)", from: self.value } }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_no_difference_while_what_stood_before_it_stands() -> Result<()> {
+    let model = Scratch::new()?;
+    std::fs::write(model.path().join("coin.yaml"), COINS)?;
+    let fleet = Fleet::on(servers().await).await.model(model.path());
+    let fleet = fleet.programs(&[Program::CommandApi, Program::Projector, Program::SyncRds]).start().await?;
+    let pool: PgPool = fleet.settings.postgres.connect_lazy()?;
+    sqlx::query("ALTER TABLE coins__g1 ADD CHECK (value <> 66.6)").execute(&pool).await?;
+    let (http, coins) = (reqwest::Client::new(), format!("{}/v1/{TENANT}/COIN", fleet.api()));
+    for (id, values) in [
+        ("applied-after-one", &["1.00", "many", "2.00"][..]),
+        ("never-stood", &["many"]),
+        ("once-refused", &["3.00", "66.60"]),
+        ("once-unmappable", &["4.00", "many"]),
+        ("twice-unmappable", &["5.00", "many", "more"]),
+    ] {
+        let body = json!({ "id": id, "attributes": { "value": values[0] } });
+        http.post(&coins).json(&body).send().await?.error_for_status()?;
+        for value in &values[1..] {
+            let body = json!({ "attributes": { "value": value } });
+            http.patch(format!("{coins}/{id}")).json(&body).send().await?.error_for_status()?;
+        }
+    }
+
+    let report = fleet.verify(Duration::from_secs(60)).await?;
+    assert_eq!(report.differences, [], "{report}");
+    let mut dead: Vec<(&str, u64)> = report
+        .dead_lettered
+        .iter()
+        .map(|DeadLettered { entry, version, .. }| (entry.id.as_str(), version.get()))
+        .collect();
+    dead.sort_unstable();
+    let all = [("never-stood", 1), ("once-refused", 2), ("once-unmappable", 2), ("twice-unmappable", 3)];
+    assert_eq!(dead, all);
+    let printed = fleet.aqueduct(&["verify"]).await?;
+    assert_eq!(
+        (printed.code, printed.out.contains(": agree, 4 dead-lettered")),
+        (Some(0), true),
+        "{}",
+        printed.out
+    );
+
+    for statement in [
+        "UPDATE coins__g1 SET value = 9.99 WHERE id = 'once-unmappable'",
+        "UPDATE coins__g1 SET item_version = 7 WHERE id = 'once-refused'",
+        "DELETE FROM coins__g1 WHERE id = 'twice-unmappable'",
+    ] {
+        assert_eq!(sqlx::query(statement).execute(&pool).await?.rows_affected(), 1);
+    }
+    let report = fleet.verify(Duration::ZERO).await?;
+    let expected = [
+        ("once-refused".to_owned(), Kind::Version { expected: version(2), found: 7 }),
+        ("once-unmappable".to_owned(), Kind::Value { fields: vec!["value".to_owned()] }),
+        ("twice-unmappable".to_owned(), Kind::Missing { expected: version(1) }),
+    ];
+    assert_eq!(by_id(report.differences), expected);
+    let printed = fleet.aqueduct(&["verify", "--json", "--settle", "0"]).await?;
+    let report: Value = serde_json::from_str(&printed.out)?;
+    assert_eq!(
+        (printed.code, report["differences"].as_array().map(Vec::len)),
+        (Some(1), Some(3)),
+        "{report}"
+    );
+    let dead = report["dead_lettered"].as_array().context("no dead_lettered")?;
+    assert_eq!(
+        (dead.len(), &dead[0]["id"], &dead[0]["version"]),
+        (1, &"never-stood".into(), &1.into()),
+        "{report}"
+    );
+    assert!(dead[0]["code"].is_string() && dead[0]["read_model"] == "postgres coins.g1", "{report}");
     Ok(())
 }

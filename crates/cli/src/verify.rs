@@ -7,37 +7,49 @@
 //! each read model ──its keys──▶ batch ──▶ events                never written?
 //! ```
 //!
-//! Streaming, with one batch in memory, whatever the size. What differs is looked at again until it agrees or the time to
-//! settle has passed, so that events still on their way are not reported as drift.
+//! Streaming, with one batch in memory, whatever the size. What differs is kept and looked at again, when all has been
+//! compared, until it agrees or the time to settle has passed: events still on their way are not drift. Nor is an item whose
+//! latest version is a dead letter, if the read model holds what stood before.
 
 mod data;
+mod dead_letter;
 mod difference;
 mod opensearch;
 mod postgres;
 mod read_model;
+mod suspects;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
-use aqueduct_contract::{Item, ItemKey};
-use aqueduct_store::EventStore;
+use aqueduct_contract::{Item, Names};
+use aqueduct_store::{EventStore, Letters};
 use clap::Args;
 use futures::stream::TryStreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub use difference::{Difference, Kind};
+use dead_letter::DeadLetters;
+pub use difference::{DeadLettered, Difference, Entry, Kind};
 use read_model::ReadModel;
+use suspects::Suspects;
 
 use aqueduct_service::{Settings, SettingsFile};
 
 /// Items that are compared in one go.
 const BATCH: usize = 500;
+/// Reads of single items under way at once.
+const READS: usize = 16;
 
 /// `aqueduct verify`
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Exits with 0 when all agree, with 1 when something differs.
+
+An item whose latest version is a dead letter is listed and counted apart, and does not differ as long as the read model holds \
+what stood before that version: it is waiting for a decision about its letter, nothing has drifted, and an exit code of 1 would \
+hide the drift that comes after it.")]
 pub struct Verify {
     #[command(flatten)]
     settings: SettingsFile,
@@ -47,7 +59,7 @@ pub struct Verify {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    /// How long what differs may take to arrive
+    /// How long what differs after all has been compared may take to arrive
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     settle: u64,
 }
@@ -59,6 +71,8 @@ pub struct Report {
     pub items: u64,
     /// The read models compared with it.
     pub read_models: Vec<String>,
+    /// Items that wait for a decision about a letter, and stand as they did before it.
+    pub dead_lettered: Vec<DeadLettered>,
     /// What differs.
     pub differences: Vec<Difference>,
 }
@@ -83,6 +97,9 @@ impl Verify {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for dead_lettered in &self.dead_lettered {
+            writeln!(f, "{dead_lettered}")?;
+        }
         for difference in &self.differences {
             writeln!(f, "{difference}")?;
         }
@@ -91,7 +108,11 @@ impl std::fmt::Display for Report {
             1 => "1 difference".to_owned(),
             n => format!("{n} differences"),
         };
-        writeln!(f, "{} items in {}: {verdict}", self.items, self.read_models.join(", "))
+        write!(f, "{} items in {}: {verdict}", self.items, self.read_models.join(", "))?;
+        match self.dead_lettered.len() {
+            0 => writeln!(f),
+            n => writeln!(f, ", {n} dead-lettered"),
+        }
     }
 }
 
@@ -109,23 +130,44 @@ pub async fn verify(
     settle: Duration,
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
-    let names = aqueduct_contract::Names::new(&settings.prefix);
-    let events = EventStore::new(settings.dynamodb.connect().await, &names);
+    let names = Names::new(&settings.prefix);
+    let client = settings.dynamodb.connect().await;
+    let events = EventStore::new(client.clone(), &names);
+    let letters = Letters::new(client, &names);
     let read_models = ReadModel::all(settings, view).await?;
     let name = |model: &ReadModel| model.name().to_owned();
     let mut report = Report { read_models: read_models.iter().map(name).collect(), ..Report::default() };
+    let mut suspects: Vec<Suspects<'_>> = read_models.iter().map(Suspects::none).collect();
 
     bar.set_message("items compared:");
     let mut batches =
         std::pin::pin!(events.latest_of_all().map_ok(|stored| stored.event.item).try_chunks(BATCH));
     while let Some(items) = batches.try_next().await.map_err(|error| error.1)? {
-        for model in &read_models {
-            let differing = Comparison { events: &events, model, settle }.settled(&items).await?;
-            report.differences.extend(differing);
+        for Suspects { model, differing } in &mut suspects {
+            let held: Vec<Item> =
+                items.iter().filter(|item| model.holds(item.key.type_name())).cloned().collect();
+            differing.extend(model.compare(&held).await?);
         }
         report.items += items.len() as u64;
         bar.set_position(report.items);
     }
+
+    let deadline = Instant::now() + settle;
+    loop {
+        let dead_letters = DeadLetters::load(&letters, &events, &names, &suspects).await?;
+        for suspects in &mut suspects {
+            report.dead_lettered.extend(suspects.acquit(&dead_letters).await?);
+        }
+        if suspects.iter().all(|suspects| suspects.differing.is_empty()) || Instant::now() >= deadline {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for suspects in &mut suspects {
+            suspects.look_again(&events).await?;
+        }
+    }
+    report.differences = suspects.into_iter().flat_map(Suspects::into_differences).collect();
+
     bar.set_message("entries looked up:");
     bar.set_position(0);
     for model in &read_models {
@@ -141,47 +183,9 @@ async fn extra(events: &EventStore, model: &ReadModel, bar: &ProgressBar) -> any
     while let Some(keys) = batches.try_next().await? {
         let existing = events.existing(&keys).await?;
         let unknown = keys.iter().filter(|key| !existing.contains(*key));
-        differences.extend(unknown.map(|key| Difference::of(model.name(), key, Kind::Extra)));
+        differences
+            .extend(unknown.map(|key| Difference { entry: Entry::of(model.name(), key), kind: Kind::Extra }));
         bar.inc(keys.len() as u64);
     }
     Ok(differences)
-}
-
-struct Comparison<'a> {
-    events: &'a EventStore,
-    model: &'a ReadModel,
-    settle: Duration,
-}
-
-impl Comparison<'_> {
-    /// What differs, and still does after the time to settle.
-    async fn settled(&self, items: &[Item]) -> anyhow::Result<Vec<Difference>> {
-        let deadline = Instant::now() + self.settle;
-        let held: Vec<Item> =
-            items.iter().filter(|item| self.model.holds(item.key.type_name())).cloned().collect();
-        let mut differing = self.model.compare(&held).await?;
-        while !differing.is_empty() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            differing = self.model.compare(&self.read_again(&held, &differing).await?).await?;
-        }
-        Ok(differing)
-    }
-
-    async fn read_again(&self, items: &[Item], differing: &[Difference]) -> anyhow::Result<Vec<Item>> {
-        let differs = |key: &ItemKey| {
-            differing.iter().any(|one| {
-                one.id == key.id().as_str()
-                    && one.tenant == key.tenant().as_str()
-                    && one.type_name == key.type_name().as_str()
-            })
-        };
-        let mut latest = Vec::with_capacity(differing.len());
-        for key in items.iter().map(|item| &item.key).filter(|key| differs(key)) {
-            let Some(event) = self.events.latest(key).await? else {
-                bail!("{key} is gone from the event store")
-            };
-            latest.push(event.item);
-        }
-        Ok(latest)
-    }
 }

@@ -5,10 +5,8 @@ use aqueduct_store::{DataTable, data};
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde_json::json;
 
-use super::difference::{Difference, Kind, differing_paths};
-
-/// Reads under way at once.
-const READS: usize = 16;
+use super::READS;
+use super::difference::{Kind, differing_paths};
 
 /// The `data` table.
 pub(super) struct Data(pub(super) DataTable);
@@ -16,13 +14,13 @@ pub(super) struct Data(pub(super) DataTable);
 impl Data {
     pub(super) const NAME: &str = "data";
 
-    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<Difference>> {
-        let found: Vec<Option<Difference>> =
+    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<(ItemKey, Kind)>> {
+        let found: Vec<Option<(ItemKey, Kind)>> =
             stream::iter(items).map(|item| self.compare_one(item)).buffered(READS).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn compare_one(&self, item: &Item) -> anyhow::Result<Option<Difference>> {
+    async fn compare_one(&self, item: &Item) -> anyhow::Result<Option<(ItemKey, Kind)>> {
         let kind = match (data::as_stored(item), self.0.get(&item.key).await?) {
             (Err(error), _) => Kind::NotMappable { reason: error.to_string() },
             (_, None) => Kind::Missing { expected: item.version },
@@ -37,7 +35,7 @@ impl Data {
                 Kind::Value { fields }
             }
         };
-        Ok(Some(Difference::of(Data::NAME, &item.key, kind)))
+        Ok(Some((item.key.clone(), kind)))
     }
 
     /// The keys that the table holds, in batches.

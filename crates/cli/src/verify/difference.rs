@@ -3,21 +3,43 @@
 use aqueduct_contract::{ItemKey, Version};
 use serde::Serialize;
 
-/// One item that a read model does not hold as the event store says.
+/// One item in one read model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct Entry {
     /// The read model: `data`, `postgres orders.g1`, `opensearch orders.g1`.
     pub read_model: String,
     /// The item's tenant.
     pub tenant: String,
-    /// Its type; empty when only the read model knows the item and does not say.
+    /// Its type.
     #[serde(rename = "type")]
     pub type_name: String,
     /// Its id.
     pub id: String,
+}
+
+/// One item that a read model does not hold as the event store says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Which, and where.
+    #[serde(flatten)]
+    pub entry: Entry,
     /// What is wrong.
     #[serde(flatten)]
     pub kind: Kind,
+}
+
+/// One item of which a read model holds what stood before its latest version, because that is a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLettered {
+    /// Which, and where.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// The latest version.
+    pub version: Version,
+    /// The letter's stable code.
+    pub code: String,
+    /// The letter's message, for people.
+    pub message: String,
 }
 
 /// How an entry differs.
@@ -43,36 +65,48 @@ pub enum Kind {
         /// Columns, fields or attributes that differ.
         fields: Vec<String>,
     },
-    /// The latest version cannot be mapped, so that it is a dead letter and an older one may stand.
+    /// The latest version cannot be mapped, and no letter says so.
     NotMappable {
         /// Why.
         reason: String,
     },
 }
 
-impl Difference {
-    /// A difference of a known item.
-    pub(super) fn of(read_model: &str, key: &ItemKey, kind: Kind) -> Difference {
-        Difference {
+impl Entry {
+    /// An item of a known key.
+    pub(super) fn of(read_model: &str, key: &ItemKey) -> Entry {
+        Entry {
             read_model: read_model.to_owned(),
             tenant: key.tenant().to_string(),
             type_name: key.type_name().to_string(),
             id: key.id().to_string(),
-            kind,
         }
+    }
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Entry { read_model, tenant, type_name, id } = self;
+        write!(f, "{read_model}: {tenant} {type_name} {id}")
+    }
+}
+
+impl std::fmt::Display for DeadLettered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let DeadLettered { entry, version, code, message } = self;
+        write!(f, "{entry}: version {version} is a dead letter: {code}: {message}")
     }
 }
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Difference { read_model, tenant, type_name, id, kind } = self;
-        write!(f, "{read_model}: {tenant} {type_name} {id}: ")?;
-        match kind {
+        write!(f, "{}: ", self.entry)?;
+        match &self.kind {
             Kind::Missing { expected } => write!(f, "missing, should be version {expected}"),
             Kind::Extra => f.write_str("was never written"),
             Kind::Version { expected, found } => write!(f, "version {found}, should be {expected}"),
             Kind::Value { fields } => write!(f, "differs in {}", fields.join(", ")),
-            Kind::NotMappable { reason } => write!(f, "a dead letter: {reason}"),
+            Kind::NotMappable { reason } => write!(f, "cannot be mapped, and no letter says so: {reason}"),
         }
     }
 }

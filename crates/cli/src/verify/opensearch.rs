@@ -16,7 +16,7 @@ use opensearch::http::headers::HeaderMap;
 use opensearch::http::request::JsonBody;
 use serde_json::{Value, json};
 
-use super::difference::{Difference, Kind, differing_paths};
+use super::difference::{Kind, differing_paths};
 
 /// One generation of a view in OpenSearch.
 pub(super) struct Index {
@@ -40,7 +40,7 @@ impl Index {
         &self.generation
     }
 
-    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<Difference>> {
+    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<(ItemKey, Kind)>> {
         if items.is_empty() {
             return Ok(vec![]);
         }
@@ -54,7 +54,7 @@ impl Index {
             documents.iter().filter_map(|document| Some((document["_id"].as_str()?, document))).collect();
         let differences = items.iter().zip(&ids).filter_map(|(item, id)| {
             let kind = self.difference(item, found.get(id.as_str()).copied())?;
-            Some(Difference::of(&self.name, &item.key, kind))
+            Some((item.key.clone(), kind))
         });
         Ok(differences.collect())
     }

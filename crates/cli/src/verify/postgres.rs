@@ -11,7 +11,7 @@ use aqueduct_views::postgres::{Row, ddl, row};
 use futures::stream::{self, Stream};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
-use super::difference::{Difference, Kind};
+use super::difference::Kind;
 
 /// One generation of a view in Postgres.
 pub(super) struct Table {
@@ -40,13 +40,13 @@ impl Table {
         &self.generation
     }
 
-    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<Difference>> {
+    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<(ItemKey, Kind)>> {
         let mut differences = Vec::new();
         let mut expected: Vec<(&Item, Row)> = Vec::with_capacity(items.len());
         for item in items {
             match row(&self.view, item) {
                 Ok(row) => expected.push((item, row)),
-                Err(error) => differences.push(self.not_mappable(item, error.to_string())),
+                Err(error) => differences.push(not_mappable(item, error.to_string())),
             }
         }
         // A row that Postgres cannot cast fails the statement it is in: halve until it stands alone.
@@ -55,7 +55,7 @@ impl Table {
             match self.compare_rows(part).await {
                 Ok(found) => differences.extend(found),
                 Err(sqlx::Error::Database(error)) if is_of_the_data(error.as_ref()) => match part {
-                    [(item, _)] => differences.push(self.not_mappable(item, error.to_string())),
+                    [(item, _)] => differences.push(not_mappable(item, error.to_string())),
                     _ => {
                         let (left, right) = part.split_at(part.len() / 2);
                         waiting.extend([left, right]);
@@ -67,7 +67,7 @@ impl Table {
         Ok(differences)
     }
 
-    async fn compare_rows(&self, expected: &[(&Item, Row)]) -> Result<Vec<Difference>, sqlx::Error> {
+    async fn compare_rows(&self, expected: &[(&Item, Row)]) -> Result<Vec<(ItemKey, Kind)>, sqlx::Error> {
         if expected.is_empty() {
             return Ok(vec![]);
         }
@@ -97,13 +97,9 @@ impl Table {
                 }
                 Some(_) => Kind::Value { fields: found.try_get("fields")? },
             };
-            differences.push(Difference::of(&self.name, &item.key, kind));
+            differences.push((item.key.clone(), kind));
         }
         Ok(differences)
-    }
-
-    fn not_mappable(&self, item: &Item, reason: String) -> Difference {
-        Difference::of(&self.name, &item.key, Kind::NotMappable { reason })
     }
 
     /// The keys that the table holds, in batches, by the order of its primary key.
@@ -122,6 +118,10 @@ impl Table {
             Ok((!page.is_empty()).then(|| (keys, page.last().cloned())))
         })
     }
+}
+
+fn not_mappable(item: &Item, reason: String) -> (ItemKey, Kind) {
+    (item.key.clone(), Kind::NotMappable { reason })
 }
 
 /// Errors of classes 22 (data exception) and 23 (integrity constraint).

@@ -1,7 +1,7 @@
 //! The read models of a fleet, as verify sees them: what they should hold, and which keys they have.
 
 use anyhow::{Context, bail};
-use aqueduct_contract::{Item, ItemKey, Names, TypeName};
+use aqueduct_contract::{Item, ItemKey, Names, TypeName, Worker};
 use aqueduct_service::Settings;
 use aqueduct_store::DataTable;
 use aqueduct_views::opensearch::IndexNames;
@@ -9,7 +9,7 @@ use aqueduct_views::{Generation, opensearch, postgres};
 use futures::stream::{BoxStream, StreamExt};
 
 use super::data::Data;
-use super::difference::Difference;
+use super::difference::Kind;
 use super::opensearch::Index;
 use super::postgres::Table;
 
@@ -72,13 +72,29 @@ impl ReadModel {
         }
     }
 
-    /// What it holds otherwise than these items, all of types that it holds.
-    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<Difference>> {
+    /// The consumer group that writes it, by which its letters are found.
+    pub(super) fn group(&self, names: &Names) -> String {
+        let of_view =
+            |worker, generation: &Generation| names.view_group(worker, generation.view(), generation.number);
+        match self {
+            ReadModel::Data(_) => names.data_group(),
+            ReadModel::Postgres(table) => of_view(Worker::SyncRds, table.generation()),
+            ReadModel::OpenSearch(index) => of_view(Worker::SyncSearch, index.generation()),
+        }
+    }
+
+    /// What it holds otherwise than these items, all of types that it holds, and how.
+    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<(ItemKey, Kind)>> {
         match self {
             ReadModel::Data(data) => data.compare(items).await,
             ReadModel::Postgres(table) => table.compare(items).await,
             ReadModel::OpenSearch(index) => index.compare(items).await,
         }
+    }
+
+    /// How it holds one item otherwise, if it does.
+    pub(super) async fn compare_one(&self, item: &Item) -> anyhow::Result<Option<Kind>> {
+        Ok(self.compare(std::slice::from_ref(item)).await?.pop().map(|(_, kind)| kind))
     }
 
     /// All its keys, in batches.
