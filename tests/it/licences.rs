@@ -14,7 +14,7 @@ fn rules() -> toml::Table {
 }
 
 /// Every package that is built on this machine's kind of processor, the workspace's among them.
-fn packages() -> Vec<Value> {
+pub(crate) fn packages() -> Vec<Value> {
     let targets = rules()["graph"]["targets"].as_array().unwrap().clone();
     let own =
         targets.iter().filter_map(toml::Value::as_str).find(|of| of.starts_with(std::env::consts::ARCH));
@@ -29,7 +29,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-fn is_ours(package: &Value) -> bool {
+pub(crate) fn is_ours(package: &Value) -> bool {
     package["source"].is_null()
 }
 

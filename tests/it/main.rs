@@ -9,6 +9,7 @@
 
 mod api;
 mod artefacts;
+mod compose;
 mod engine;
 mod faults;
 mod fleet;
