@@ -34,9 +34,18 @@ pub struct Plan {
     model: Option<PathBuf>,
     programs: Vec<Program>,
     workers: usize,
+    failpoints: BTreeMap<String, String>,
 }
 
 impl Plan {
+    /// Arms failpoints in a process, such as `before-flush=20*off->return`: it is killed at its twenty-first flush, in each of
+    /// its lives. What there are, `crates/engine/src/failpoints.rs` says.
+    #[must_use]
+    pub fn failpoints(mut self, process: &str, points: &str) -> Self {
+        self.failpoints.insert(process.to_owned(), points.to_owned());
+        self
+    }
+
     /// A setting, such as `("engine.lanes", 2)`, over what the fleet needs.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
@@ -117,6 +126,11 @@ impl Plan {
                 planned.push(site.plan(program, format!("{}-{number}", program.name()), None)?);
             }
         }
+        for planned in &mut planned {
+            if let Some(points) = self.failpoints.get(&planned.member.name) {
+                *planned = planned.clone().with_variable("FAILPOINTS", points);
+            }
+        }
         Ok(planned)
     }
 }
@@ -151,6 +165,7 @@ impl Fleet {
             model: None,
             programs: [&[Program::CommandApi], &Program::WORKERS[..]].concat(),
             workers: 1,
+            failpoints: BTreeMap::new(),
         }
     }
 

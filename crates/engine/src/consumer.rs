@@ -106,12 +106,14 @@ struct Gone;
 pub(crate) fn spawn(
     kafka: &kafka::Settings,
     group: &Group,
+    instance_id: &str,
     window: Window,
     progress: Progress,
     events: mpsc::Sender<Event>,
     commands: Receiver<Command>,
 ) -> Result<(), crate::Error> {
-    let consumer: BaseConsumer<Context> = config(kafka, group).create_with_context(Context::default())?;
+    let consumer: BaseConsumer<Context> =
+        config(kafka, group, instance_id).create_with_context(Context::default())?;
     let topics: Vec<&str> = group.topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics)?;
     let thread = Consumer {
@@ -131,11 +133,10 @@ pub(crate) fn spawn(
     Ok(())
 }
 
-fn config(kafka: &kafka::Settings, group: &Group) -> ClientConfig {
+fn config(kafka: &kafka::Settings, group: &Group, instance_id: &str) -> ClientConfig {
     let mut config = kafka.client_config();
     config
         .set("client.id", &group.id)
-        .set("partition.assignment.strategy", "cooperative-sticky")
         // The default of a second is a second without records whenever the queue was full.
         .set("fetch.queue.backoff.ms", "20")
         // What is fetched ahead, beside the window: memory.
@@ -147,12 +148,17 @@ fn config(kafka: &kafka::Settings, group: &Group) -> ClientConfig {
     kafka.apply_properties(&mut config);
     config
         .set("group.id", &group.id)
+        // Partitions go one by one; what stays is read on.
+        .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Starts are given explicitly; a position that is out of range is never corrected silently.
         .set("auto.offset.reset", "error")
         .set("allow.auto.create.topics", "false")
         .set("enable.partition.eof", "false");
+    if !instance_id.is_empty() {
+        config.set("group.instance.id", instance_id);
+    }
     config
 }
 
@@ -226,7 +232,11 @@ impl Consumer {
                 list.add_partition_offset(&tenure.topic, tenure.partition, Offset::Offset(*position))?;
             }
         }
-        if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Sync) }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        fail::fail_point!("before-commit", |_| crate::failpoints::kill());
+        self.consumer.commit(&list, CommitMode::Sync)
     }
 
     /// Carries out the next rebalance that librdkafka waits for.

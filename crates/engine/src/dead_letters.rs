@@ -29,13 +29,16 @@ impl DeadLetters {
         let mut config = kafka.client_config();
         config
             .set("partitioner", "murmur2_random")
-            // The record was small enough for its topic; with the headers added it is a little larger.
-            .set("message.max.bytes", "10485760")
             // How long one attempt may take. There is always another, and a drain waits for one at most.
             .set("message.timeout.ms", "10000")
             .set("topic.metadata.propagation.max.ms", "5000");
         kafka.apply_properties(&mut config);
-        config.set("enable.idempotence", "true").set("acks", "all");
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // The record was small enough for its topic; with the headers added it is a little larger than what others may
+            // send.
+            .set("message.max.bytes", "10485760");
         Ok(DeadLetters { letters, producer: config.create()? })
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Delivered {
     pub(crate) records: Vec<Settled>,
     /// Why records were kept back, where some were.
     pub(crate) braked: Option<Reason>,
+    /// The store wanted less.
+    pub(crate) slowed: bool,
     /// It was no batch, but a letter of this assignment.
     pub(crate) redriven: Option<Epoch>,
 }
@@ -109,7 +111,7 @@ impl<S: Sink> Delivery<S> {
         let settled = tenures.into_iter().zip(slots.into_iter().flatten()).zip(settlement.verdicts());
         let records =
             settled.map(|((tenure, record), verdict)| Settled { tenure, record, verdict }).collect();
-        Ok(Delivered { lane: batch.lane, records, braked, redriven: None })
+        Ok(Delivered { lane: batch.lane, records, braked, slowed: settlement.was_slowed(), redriven: None })
     }
 
     /// Drives a batch until every record is settled, or up to the next record that is to be set aside.
@@ -172,8 +174,10 @@ impl<S: Sink> Delivery<S> {
 
     async fn apply(&self, settlement: &mut Settlement, slots: &mut [Option<Record>], chunk: &[usize]) {
         let records: Vec<Record> = chunk.iter().filter_map(|index| slots[*index].take()).collect();
+        fail::fail_point!("before-flush", |_| crate::failpoints::kill());
         let begun = Instant::now();
         let answer = self.sink.apply(&records).await;
+        fail::fail_point!("after-flush", |_| crate::failpoints::kill());
         self.metrics.batch(records.len(), begun.elapsed());
         if answer.is_ok() {
             self.progress.store_answers();
@@ -222,6 +226,7 @@ impl<S: Sink> Delivery<S> {
         let (group, reason) = (&self.group.id, &dead.reason);
         match self.dead_letters.set_aside(&self.group, &self.names, record, dead, resting::<S>()).await {
             Ok(filed) => {
+                fail::fail_point!("after-dead-letter", |_| crate::failpoints::kill());
                 self.progress.moved();
                 error!(group, ?record, code = reason.code, attempts = dead.attempts, "dead letter: {reason}");
                 Ok(filed)

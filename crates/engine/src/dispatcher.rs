@@ -18,6 +18,7 @@ use crate::lanes::{Lanes, Limits, Queued, Redrive};
 use crate::ledger::Ledger;
 use crate::metrics::GroupMetrics;
 use crate::open_letters::Snapshot;
+use crate::pace::Pace;
 use crate::partition::{Partition, Pauses};
 use crate::settlement::Verdict;
 use crate::tenure::{Epoch, Tenure};
@@ -34,6 +35,7 @@ pub(crate) struct Dispatcher<S> {
     lag: Lag,
     partitions: HashMap<Epoch, Partition>,
     lanes: Lanes,
+    pace: Pace,
     /// Between the tries of a partition that the brake stopped.
     pauses: Pauses,
     batches: JoinSet<Result<Delivered, Error>>,
@@ -79,6 +81,7 @@ impl<S: Sink> Dispatcher<S> {
             metrics: delivery.metrics.clone(),
             progress: delivery.progress.clone(),
             lanes: Lanes::new(settings.lanes, limits),
+            pace: Pace::new(settings.lanes, limits.records),
             pauses: Pauses { min: settings.brake_pause_min, max: settings.brake_pause_max },
             next_commit: Instant::now() + settings.commit_interval,
             settings,
@@ -258,7 +261,9 @@ impl<S: Sink> Dispatcher<S> {
             }
             self.batches.spawn(self.delivery.clone().redrive(lane, redrive, self.ended.subscribe()));
         }
-        while let Some(batch) = self.lanes.next_batch(now, self.more) {
+        while self.batches.len() < self.pace.lanes()
+            && let Some(batch) = self.lanes.next_batch(now, self.more)
+        {
             for queued in &batch.records {
                 if let Some(partition) = self.partitions.get_mut(&queued.tenure.epoch) {
                     partition.in_batches += 1;
@@ -273,6 +278,8 @@ impl<S: Sink> Dispatcher<S> {
         let group = || self.group.id.clone();
         let delivered = batch.map_err(|source| Error::Batch { group: group(), source })??;
         self.lanes.finished(delivered.lane);
+        self.pace.batch_ended(delivered.slowed);
+        self.lanes.limit_records(self.pace.records());
         if let Some(partition) = delivered.redriven.and_then(|epoch| self.partitions.get_mut(&epoch)) {
             partition.in_batches -= 1;
         }
@@ -446,6 +453,8 @@ impl<S: Sink> Dispatcher<S> {
         }
         self.metrics.paused.set(paused);
         self.metrics.braked.set(braked);
+        self.metrics.batch_limit.set(i64::try_from(self.pace.records()).unwrap_or(i64::MAX));
+        self.metrics.lanes_limit.set(i64::try_from(self.pace.lanes()).unwrap_or(i64::MAX));
         self.metrics.letters.set(i64::try_from(letters).unwrap_or(i64::MAX));
         self.metrics.window_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));

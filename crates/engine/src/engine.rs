@@ -73,7 +73,15 @@ impl Engine {
             bytes: usize::try_from(settings.window_bytes).unwrap_or(usize::MAX),
             pause_after: settings.pause_after,
         };
-        consumer::spawn(&self.kafka, &group, window, progress.clone(), events, commands)?;
+        consumer::spawn(
+            &self.kafka,
+            &group,
+            &settings.instance_id,
+            window,
+            progress.clone(),
+            events,
+            commands,
+        )?;
         let delivery = Arc::new(Delivery {
             metrics: GroupMetrics::new(&self.metrics, &group.id),
             sink,

@@ -101,6 +101,11 @@ impl Lanes {
         usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or_default()
     }
 
+    /// Records of a batch at most, from now on.
+    pub(crate) fn limit_records(&mut self, records: usize) {
+        self.limits.records = records;
+    }
+
     /// The next batch that is due. `more` says that further records are on their way, so that a batch may wait to fill.
     pub(crate) fn next_batch(&mut self, now: Instant, more: bool) -> Option<Batch> {
         let limits = self.limits;

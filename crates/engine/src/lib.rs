@@ -12,12 +12,15 @@ mod delivery;
 mod dispatcher;
 mod engine;
 mod error;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod group;
 mod lag;
 mod lanes;
 mod ledger;
 mod metrics;
 mod open_letters;
+mod pace;
 mod partition;
 mod progress;
 mod record;

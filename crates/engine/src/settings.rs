@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// The name of this process within its groups, for static membership: a process that comes back under the same name
+    /// within `session.timeout.ms` has its partitions again, and nobody else stops for it. Empty: none.
+    pub instance_id: String,
     /// Records of a batch at most.
     pub batch_records: usize,
     /// Bytes of a batch at most, unless a single record is larger.

@@ -102,6 +102,8 @@ pub(crate) struct Settlement {
     /// To be tried again after a wait.
     again: Vec<usize>,
     trouble: Option<Trouble>,
+    /// The store wanted less at some time.
+    slowed: bool,
     /// In a row, whatever they were.
     failures: u32,
     fatal: Option<BoxError>,
@@ -127,6 +129,7 @@ impl Settlement {
             dead: VecDeque::new(),
             again: Vec::new(),
             trouble: None,
+            slowed: false,
             failures: 0,
             fatal: None,
         }
@@ -178,6 +181,7 @@ impl Settlement {
                 self.chunks.push_front(applied);
             }
             Err(SinkError::Saturated) => {
+                self.slowed = true;
                 self.failed(Trouble::Saturated);
                 self.push_halves(applied);
             }
@@ -210,6 +214,7 @@ impl Settlement {
                 }
                 Outcome::Poison(reason) => self.poison(index, reason),
                 Outcome::Throttled(reason) => {
+                    self.slowed = true;
                     troubled = true;
                     self.trouble = Some(Trouble::Throttled(reason));
                     self.again.push(index);
@@ -292,6 +297,11 @@ impl Settlement {
             next_best.extend(given_up.filter_map(|index| self.coalesced.next_best(index)));
         }
         self.chunks.push_back(next_best);
+    }
+
+    /// Whether the store wanted less at some time.
+    pub(crate) fn was_slowed(&self) -> bool {
+        self.slowed
     }
 
     /// What became of a record, once it is settled.

@@ -64,6 +64,8 @@ where
     Wire: FnOnce(Service) -> Wired,
     Wired: Future<Output = anyhow::Result<()>>,
 {
+    #[cfg(feature = "failpoints")]
+    let _armed = fail::FailScenario::setup();
     ExitCode::from(run(name, &Cli::read(name), wire))
 }
 

@@ -1,6 +1,7 @@
 //! Order and completeness while members come and go.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aqueduct_engine::{Outcome, SinkError};
@@ -255,4 +256,37 @@ async fn a_partition_that_was_paused_when_it_went_elsewhere_is_read_on_when_it_c
     }
     stage.all_committed().await;
     assert_nothing_unaccounted(&stays.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_comes_back_under_its_name_has_its_partitions_again_and_nobody_else_stops() {
+    let mut stage = Stage::new(2).await;
+    let seen: [Arc<Mutex<BTreeSet<i32>>>; 2] = Default::default();
+    let mut join = |name: usize| {
+        stage.settings.instance_id = format!("worker-{name}");
+        let seen = seen[name].clone();
+        stage.join(EventPuppet::new(move |batch| {
+            seen.lock().unwrap().extend(batch.iter().map(|record| record.partition));
+            std::future::ready(Ok(batch.iter().map(|_| Outcome::Applied).collect()))
+        }))
+    };
+    let has = |member: &Member, partitions: f64| {
+        let reached = member.metric("aqueduct_assigned_partitions", None) == partitions;
+        async move { reached.then_some(()) }
+    };
+    let (stays, leaves) = (join(0), join(1));
+    eventually("both have one", PATIENCE, || has(&stays, 1.0)).await;
+    eventually("both have one", PATIENCE, || has(&leaves, 1.0)).await;
+    leaves.stop().await;
+    seen.iter().for_each(|seen| seen.lock().unwrap().clear());
+    let comes_back = join(1);
+    eventually("it has its own again", PATIENCE, || has(&comes_back, 1.0)).await;
+    for item in 0..20 {
+        stage.publish(&format!("o{item}"), 1).await;
+    }
+    stage.all_committed().await;
+    let seen = seen.map(|seen| seen.lock().unwrap().clone());
+    assert!(seen[0].len() == 1 && seen[1].len() == 1 && seen[0] != seen[1], "{seen:?}");
+    stays.stop().await;
+    comes_back.stop().await;
 }

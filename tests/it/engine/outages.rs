@@ -97,6 +97,37 @@ async fn a_saturated_store_gets_smaller_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_saturated_store_took_is_remembered() {
+    let mut stage = Stage::new(1).await;
+    (stage.settings.lanes, stage.settings.batch_records) = (1, 100);
+    for item in 0..1000 {
+        stage.publish(&format!("o{item}"), 1).await;
+    }
+    let (applied, refused) = (Applied::default(), Arc::new(AtomicUsize::new(0)));
+    let (seen, refusals) = (applied.clone(), refused.clone());
+    let member = stage.join(StatePuppet::new(move |batch| {
+        let answer = if batch.len() > 10 {
+            refusals.fetch_add(1, Ordering::SeqCst);
+            Err(SinkError::Saturated)
+        } else {
+            seen.note_all(&batch)
+        };
+        std::future::ready(answer)
+    }));
+    stage.all_committed().await;
+    eventually("the metrics show it", PATIENCE, || async {
+        (member.metric("aqueduct_batch_limit_records", None) < 50.0).then_some(())
+    })
+    .await;
+    member.stop().await;
+    assert_eq!(applied.count(), 1000);
+    // From a hundred down to ten costs 26 refusals; after that a larger batch is tried now and then. Ten batches of a hundred,
+    // each halved anew, would be refused 150 times.
+    let refused = refused.load(Ordering::SeqCst);
+    assert!((26..80).contains(&refused), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sink_slower_than_the_poll_interval_keeps_its_partitions() {
     let mut stage = Stage::new(1).await;
     stage.settings.window = 4;

@@ -238,6 +238,7 @@ impl Stage {
 
 fn settings() -> Settings {
     Settings {
+        instance_id: String::new(),
         batch_records: 100,
         batch_bytes: 1 << 20,
         batch_age: Duration::from_millis(20),

@@ -71,6 +71,15 @@ pub struct Planned {
     spec: Spec,
 }
 
+impl Planned {
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.spec.environment.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
 impl Site {
     /// A process called `name`; `api` is where a command-api serves clients.
     pub fn plan(&self, program: Program, name: String, api: Option<SocketAddr>) -> Result<Planned> {
