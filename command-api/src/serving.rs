@@ -82,7 +82,8 @@ impl StartCheck {
         (StartCheck { kafka, names, types, events, passed }, receiver)
     }
 
-    /// Tries until all holds. The one error that no waiting heals is a topic with a wrong number of partitions.
+    /// Tries until all holds. What no waiting heals is a topic with a wrong number of partitions, and brokers that refuse
+    /// the credentials.
     async fn until_passed(&self) -> Result<(), Error> {
         loop {
             match self.pass().await {
@@ -90,7 +91,7 @@ impl StartCheck {
                     let _ = self.passed.send_replace(Ok(()));
                     return Ok(());
                 }
-                Err(error @ Error::PartitionCount { .. }) => return Err(error),
+                Err(error @ (Error::PartitionCount { .. } | Error::Denied(_))) => return Err(error),
                 Err(error) => {
                     let why = error.to_string();
                     // In an outage each try fails alike: one line says it.

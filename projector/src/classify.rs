@@ -30,9 +30,13 @@ pub fn classify(error: Error) -> Result<Outcome, SinkError> {
         Error::Unstorable(_) => Ok(Outcome::Poison(reason(ITEM_UNSTORABLE, &error))),
         Error::Throttled(_) | Error::Conflict(_) => Ok(Outcome::Throttled(reason(THROTTLED, &error))),
         Error::Refused(cause) if is_validation(cause) => Ok(Outcome::Retry(reason(ITEM_REFUSED, &error))),
-        Error::Refused(_) | Error::Unavailable(_) => Err(SinkError::Unavailable(Box::new(error))),
-        // Neither comes of a Put; whatever it is, no other record will fare better.
-        Error::Corrupt { .. } | Error::PartitionCount { .. } => Err(SinkError::Fatal(Box::new(error))),
+        Error::Refused(_) | Error::Unavailable(_) | Error::KafkaNotReached(_) => {
+            Err(SinkError::Unavailable(Box::new(error)))
+        }
+        // None comes of a Put; whatever it is, no other record will fare better.
+        Error::Corrupt { .. } | Error::PartitionCount { .. } | Error::Denied(_) => {
+            Err(SinkError::Fatal(Box::new(error)))
+        }
     }
 }
 

@@ -8,12 +8,13 @@ use aqueduct_views::postgres::Registry;
 use crate::sink::TableSink;
 
 /// Registers what the model has and the registry has not, then serves what the registry says. Not ready, and trying
-/// again, while Postgres is out of reach.
+/// again, while Postgres or Kafka is out of reach.
 pub async fn wire(service: Service) -> anyhow::Result<()> {
     let settings = &service.settings;
     let model = Model::load(&settings.model.dir).map_err(|problems| Misconfigured(problems.to_string()))?;
     let registry = Registry::new(settings.postgres.connect_lazy()?);
     // A pool of its own: a view whose table is locked keeps its own connections waiting and nobody else's.
     let sink = |generation| TableSink::new(settings.postgres.connect_lazy()?, generation);
-    service.consume_views(Worker::SyncRds, "Postgres", || registry.ensure(&model), sink).await
+    let server = format!("Postgres at {}", settings.postgres.address()?);
+    service.consume_views(Worker::SyncRds, &server, || registry.ensure(&model), sink).await
 }

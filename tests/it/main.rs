@@ -25,6 +25,7 @@ mod sync;
 mod sync_groups;
 mod sync_rds;
 mod sync_search;
+mod tls;
 mod up;
 mod verify;
 mod views;

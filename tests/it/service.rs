@@ -11,17 +11,17 @@ use tokio::process::{Child, ChildStdout, Command};
 
 const PROGRAMS: [&str; 4] = ["command-api", "projector", "sync-rds", "sync-search"];
 /// Nobody listens there.
-const NOBODY: &str = "127.0.0.1:1";
-const MODEL: &str = "aqueduct: v1\ntype: ORDER\nschema: { type: object }\n";
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
+pub(crate) const MODEL: &str = "aqueduct: v1\ntype: ORDER\nschema: { type: object }\n";
 
-struct Run {
+pub(crate) struct Run {
     program: PathBuf,
-    folder: Scratch,
+    pub(crate) folder: Scratch,
 }
 
 impl Run {
     /// The settings are those of a process whose servers are down, the model is `model`, both in a folder of their own.
-    async fn new(program: &str, model: &str) -> Run {
+    pub(crate) async fn new(program: &str, model: &str) -> Run {
         let folder = Scratch::new().unwrap();
         std::fs::create_dir(folder.path().join("model")).unwrap();
         std::fs::write(folder.path().join("model/order.yaml"), model).unwrap();
@@ -35,7 +35,7 @@ impl Run {
         Run { program: binaries().await.unwrap().join(format!("aqueduct-{program}")), folder }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(self.folder.path().join("settings.toml")).kill_on_drop(true);
         command
@@ -46,26 +46,26 @@ impl Run {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A process that runs, and what it has logged.
-struct Running {
+pub(crate) struct Running {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
     log: Vec<Value>,
 }
 
 impl Running {
-    fn start(run: &Run) -> Running {
-        let mut process = run.command().stdout(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start(mut command: Command) -> Running {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Running { process, lines, log: Vec::new() }
     }
 
     /// Reads the log up to the next line like this.
-    async fn logged(&mut self, what: &str, like: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn logged(&mut self, what: &str, like: impl Fn(&Value) -> bool) -> Value {
         let read = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 let line: Value = serde_json::from_str(&line).unwrap();
@@ -80,7 +80,7 @@ impl Running {
         found.ok().flatten().unwrap_or_else(|| panic!("{what} was not logged: {:#?}", self.log))
     }
 
-    async fn terminate(mut self) -> Option<i32> {
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
         let pid = self.process.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
         // Reads on, or the pipe fills up and the process stands still.
@@ -95,7 +95,7 @@ impl Running {
 async fn a_process_without_its_servers_says_so_and_is_alive_and_not_ready_and_stops_in_order() {
     for program in PROGRAMS {
         let run = Run::new(program, MODEL).await;
-        let mut running = Running::start(&run);
+        let mut running = Running::start(run.command());
         let listening = running.logged("its address", |line| line["message"] == "admin listening").await;
         let admin = format!("http://{}", listening["addr"].as_str().unwrap());
         let warning = running.logged("a warning", |line| line["level"] == "WARN").await;
@@ -113,11 +113,11 @@ async fn a_process_without_its_servers_says_so_and_is_alive_and_not_ready_and_st
 #[tokio::test]
 async fn a_worker_without_its_registry_of_views_says_what_it_waits_for_and_why() {
     for (program, server, why) in [
-        ("sync-rds", "Postgres", "not reached within postgres.connect_timeout"),
-        ("sync-search", "OpenSearch", "Connection refused"),
+        ("sync-rds", "Postgres at 127.0.0.1:1", "not reached within postgres.connect_timeout"),
+        ("sync-search", "OpenSearch at http://127.0.0.1:1/", "Connection refused"),
     ] {
         let run = Run::new(program, MODEL).await;
-        let mut running = Running::start(&run);
+        let mut running = Running::start(run.command());
         let listening = running.logged("its address", |line| line["message"] == "admin listening").await;
         running.logged("a warning", |line| line["level"] == "WARN").await;
         let ready = format!("http://{}/readyz", listening["addr"].as_str().unwrap());

@@ -426,7 +426,7 @@ async fn an_outage_is_waited_for_at_start_and_later() {
     let registry = Registry::new(settings.postgres.connect_lazy().unwrap());
     let start = tokio::spawn(async move {
         let model = model(&[ORDER]);
-        aqueduct_views::until_reached(|| registry.ensure(&model), |_| ()).await
+        aqueduct_views::until_reached("private", || registry.ensure(&model), |_| ()).await
     });
     own.start_again(Server::Postgres).await.unwrap();
     let generation = start.await.unwrap().unwrap().generations.remove(0);

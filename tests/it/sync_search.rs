@@ -314,7 +314,7 @@ async fn an_outage_is_waited_for_at_start_and_later() {
     let registry = Registry::new(&settings.opensearch, &Names::new(&settings.prefix)).unwrap();
     let start = tokio::spawn(async move {
         let model = model(&[ORDER]);
-        aqueduct_views::until_reached(|| registry.ensure(&model), |_| ()).await
+        aqueduct_views::until_reached("private", || registry.ensure(&model), |_| ()).await
     });
     own.start_again(Server::OpenSearch).await.unwrap();
     let generation = start.await.unwrap().unwrap().generations.remove(0);

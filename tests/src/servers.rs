@@ -94,7 +94,7 @@ pub struct Private {
     /// Where they are; the address of one that was not wanted is empty.
     pub servers: Servers,
     running: local::Servers,
-    _folder: Scratch,
+    folder: Scratch,
 }
 
 impl Private {
@@ -106,7 +106,13 @@ impl Private {
     pub async fn start(wanted: &[Server]) -> Result<Self> {
         let folder = Scratch::new()?;
         let running = local::Servers::start(&Environment::read().host, folder.path(), wanted, false).await?;
-        Ok(Self { servers: Servers::of(running.endpoints()), running, _folder: folder })
+        Ok(Self { servers: Servers::of(running.endpoints()), running, folder })
+    }
+
+    /// Where a server keeps its settings and data.
+    #[must_use]
+    pub fn folder(&self, server: Server) -> PathBuf {
+        self.folder.path().join(server.name())
     }
 
     /// Lets a server end in order; clients are refused from then on.

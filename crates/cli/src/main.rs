@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use aqueduct_cli::verify::Verify;
 use aqueduct_cli::{local, model, setup};
-use aqueduct_service::{Misconfigured, Settings, SettingsFile};
+use aqueduct_service::{Misconfigured, Settings, SettingsFile, exit_code};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("aqueduct: {error:#}");
-            if error.is::<Misconfigured>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            ExitCode::from(exit_code(&error))
         }
     }
 }

@@ -317,8 +317,13 @@ impl Settlement {
 
 /// The whole chain of causes: the outermost alone often says only "request failed".
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |cause| cause.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let causes = std::iter::successors(Some(error), |cause| cause.source()).map(ToString::to_string);
+    // Many errors say their cause themselves.
+    causes.fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What workers do alike: consumer groups that the probes show, and for workers of views one for each live generation.
 
+use anyhow::Context;
 use aqueduct_contract::{Names, Worker};
 use aqueduct_engine::{Engine, Group, Metrics, Progress, Sink};
 use aqueduct_store::{EventStore, Letters};
@@ -8,9 +9,11 @@ use aqueduct_views::{Error, Generation, Served, until_reached};
 use crate::Service;
 
 impl Service {
-    /// The engine of this process. One is enough for all its groups.
+    /// The engine of this process, once Kafka was reached. One is enough for all its groups.
     pub async fn engine(&self) -> anyhow::Result<Engine> {
         let settings = &self.settings;
+        self.waits_for("Kafka");
+        settings.kafka.until_reached(|error| self.waits_for(format!("Kafka: {error}"))).await?;
         let names = Names::new(&settings.prefix);
         let dynamodb = settings.dynamodb.connect().await;
         let (letters, events) = (Letters::new(dynamodb.clone(), &names), EventStore::new(dynamodb, &names));
@@ -39,7 +42,9 @@ impl Service {
     ) -> anyhow::Result<()> {
         let registry = format!("{server}, which holds the list of the views to keep");
         self.waits_for(&registry);
-        let served = until_reached(ensure, |error| self.waits_for(format!("{registry}: {error}"))).await?;
+        let reached =
+            until_reached(server, ensure, |error| self.waits_for(format!("{registry}: {error}"))).await;
+        let served = reached.with_context(|| server.to_owned())?;
         served.export(&self.registry)?;
 
         let names = Names::new(&self.settings.prefix);

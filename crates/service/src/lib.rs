@@ -22,5 +22,5 @@ mod telemetry;
 
 pub use cli::SettingsFile;
 pub use health::Health;
-pub use process::{Misconfigured, Service, main};
+pub use process::{Misconfigured, Service, exit_code, main};
 pub use settings::Settings;

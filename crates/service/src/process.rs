@@ -56,9 +56,19 @@ impl Service {
 #[error("{0}")]
 pub struct Misconfigured(pub String);
 
+/// What a process exits with after `error`: 2 when its settings or its model are at fault, be it that a server refuses the
+/// credentials in them; 1 after any other failure.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let misconfigured = error.is::<Misconfigured>()
+        || matches!(error.downcast_ref(), Some(aqueduct_store::Error::Denied(_)))
+        || error.downcast_ref().is_some_and(aqueduct_views::Error::is_of_settings);
+    if misconfigured { MISCONFIGURED } else { FAILED }
+}
+
 /// Runs the binary `name`: `wire` connects and spawns, and returns; the process then runs until a signal, or until one of
 /// its tasks ends. Exits with 0 after an orderly stop, with 1 after a failure or when draining took longer than
-/// `shutdown.deadline`, with 2 when the command line, the settings or the model are wrong.
+/// `shutdown.deadline`, with 2 when the command line, the settings or the model are wrong, which a password is that a server
+/// refuses at the start.
 pub fn main<Wire, Wired>(name: &'static str, wire: Wire) -> ExitCode
 where
     Wire: FnOnce(Service) -> Wired,
@@ -96,7 +106,7 @@ where
             Ok(()) => DONE,
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "stopped");
-                if error.is::<Misconfigured>() { MISCONFIGURED } else { FAILED }
+                exit_code(&error)
             }
         },
     }

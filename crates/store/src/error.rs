@@ -12,6 +12,9 @@ pub enum Error {
     /// happened all the same.
     #[error("the store is unavailable: {}", chain(.0.as_ref()))]
     Unavailable(#[source] BoxError),
+    /// No broker of Kafka answers, or none can prove who it is: try again, for as long as it takes.
+    #[error("{0}")]
+    KafkaNotReached(String),
     /// The server asks for fewer requests: slow down, then try again.
     #[error("the store asks to slow down: {}", chain(.0.as_ref()))]
     Throttled(#[source] BoxError),
@@ -40,6 +43,9 @@ pub enum Error {
     /// The server understood and refused: a missing table, missing permission. Trying again does not help.
     #[error("the store refused: {}", chain(.0.as_ref()))]
     Refused(#[source] BoxError),
+    /// Settings that no waiting heals: credentials that the brokers refuse, properties that make no client.
+    #[error("{0}")]
+    Denied(String),
     /// A topic stands with another number of partitions than its model says.
     #[error(
         "topic {topic} has {actual} partitions, the model says {expected}. The number is fixed for a topic's life: with \
@@ -60,7 +66,10 @@ impl Error {
     /// Whether the same call can succeed later without anyone's doing.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable(_) | Error::Throttled(_) | Error::Conflict(_))
+        matches!(
+            self,
+            Error::Unavailable(_) | Error::KafkaNotReached(_) | Error::Throttled(_) | Error::Conflict(_)
+        )
     }
 
     /// Something that Aqueduct never writes, at `place`.

@@ -1,5 +1,7 @@
 //! The connection to Kafka.
 
+mod reach;
+
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
@@ -8,6 +10,9 @@ use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+
+/// librdkafka would wait for a token for ever, and say nothing.
+const NO_TOKENS: &str = "OAUTHBEARER is not supported, as nothing here fetches tokens: use SCRAM-SHA-512, or the certificate of a client";
 
 /// Where Kafka is: the `[kafka]` section.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -42,6 +47,9 @@ impl Settings {
         config.set("bootstrap.servers", &self.brokers);
         // A broker that was away for long is found again within a second, not ten.
         config.set("reconnect.backoff.max.ms", "1000");
+        // The OpenSSL that is built in looks for certificates in /usr/local/ssl, where no distribution has any; this looks
+        // where they have them.
+        config.set("ssl.ca.location", "probe");
         self.apply_properties(&mut config);
         config
     }
@@ -67,6 +75,10 @@ impl Settings {
     #[must_use]
     pub fn refused_properties(&self) -> Vec<(String, String)> {
         let refusal = |(name, value): (&String, &String)| {
+            let is_mechanism = name == "sasl.mechanism" || name == "sasl.mechanisms";
+            if is_mechanism && value.eq_ignore_ascii_case("OAUTHBEARER") {
+                return Some((name.clone(), NO_TOKENS.to_owned()));
+            }
             let message = match ClientConfig::new().set(name, value).create_native_config().err()? {
                 KafkaError::ClientConfig(_, message, ..) => message,
                 error => error.to_string(),

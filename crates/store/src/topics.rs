@@ -20,12 +20,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Creates the events topic of each type, kept for ever, and each worker's dead-letter topic, kept 30 days, where they
 /// are missing. Fails with [`Error::PartitionCount`] when an events topic stands with another number of partitions
-/// than its type asks for.
+/// than its type asks for, with [`Error::Denied`] when the brokers do not take the credentials.
 pub async fn ensure(
     kafka: &kafka::Settings,
     names: &Names,
     types: impl IntoIterator<Item = (&TypeName, i32)>,
 ) -> Result<()> {
+    // An admin client would say no more than that time is up.
+    kafka.reach().await?;
     let admin: AdminClient<DefaultClientContext> = kafka.client_config().create().map_err(unavailable)?;
     let events: Vec<(String, i32)> =
         types.into_iter().map(|(name, partitions)| (names.events_topic(name), partitions)).collect();

@@ -3,13 +3,17 @@
 use sqlx::migrate::MigrateError;
 
 use crate::postgres::quote::QuoteError;
+use crate::tls;
 
 /// Why a registry could not be read, or a view not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Postgres did not do it.
-    #[error("Postgres: {0}")]
+    #[error("Postgres: {0}{hint}", hint = tls::hint(.0, "`sslrootcert` in `postgres.url`"))]
     Postgres(#[source] sqlx::Error),
+    /// Postgres does not let this user in: SQLSTATE class 28.
+    #[error("Postgres refuses the login that `postgres.url` gives: {0}")]
+    PostgresDenied(#[source] sqlx::Error),
     /// No connection to Postgres came about in time.
     #[error("Postgres was not reached within postgres.connect_timeout")]
     PostgresNotReached,
@@ -17,7 +21,7 @@ pub enum Error {
     #[error("the registry's migrations: {0}")]
     Migrations(#[source] MigrateError),
     /// OpenSearch was not reached, or its answer not understood.
-    #[error("OpenSearch: {}", chain(.0))]
+    #[error("OpenSearch: {}{hint}", tls::causes(.0), hint = tls::hint(.0, "`opensearch.ca_file`"))]
     OpenSearch(#[from] opensearch::Error),
     /// OpenSearch answered that it would not do it.
     #[error("OpenSearch answered {status} to {request}: {answer}")]
@@ -29,9 +33,14 @@ pub enum Error {
         /// The beginning of the answer.
         answer: String,
     },
-    /// The address is not a URL.
-    #[error("the URL of OpenSearch is not valid: {0}")]
-    Url(String),
+    /// OpenSearch does not know these credentials: it answered 401.
+    #[error(
+        "OpenSearch refuses the credentials that `opensearch.url` or `opensearch.auth` give: it answered 401 to {0}"
+    )]
+    OpenSearchDenied(String),
+    /// The settings make no client of OpenSearch.
+    #[error("{0}")]
+    Settings(String),
     /// The name that a view needs is in use for something that is not ours.
     #[error("view {view} needs the name {name}, which is in use for something else: rename one of the two")]
     Taken {
@@ -77,21 +86,20 @@ impl Error {
             // 400 speaks of the request itself, such as mappings of a view that OpenSearch does not know.
             Error::Refused { status, .. } => *status != 400,
             Error::Migrations(_)
-            | Error::Url(_)
+            | Error::PostgresDenied(_)
+            | Error::OpenSearchDenied(_)
+            | Error::Settings(_)
             | Error::Taken { .. }
             | Error::Name { .. }
             | Error::Registry(_) => false,
         }
     }
-}
 
-/// The whole chain of causes: an HTTP client's error alone says that it could not send, and not why. Some repeat their
-/// cause.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |cause| cause.source());
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
+    /// Whether the settings are at fault: what they give makes no client, or is refused by the server.
+    #[must_use]
+    pub fn is_of_settings(&self) -> bool {
+        matches!(self, Error::PostgresDenied(_) | Error::OpenSearchDenied(_) | Error::Settings(_))
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -99,6 +107,11 @@ impl From<sqlx::Error> for Error {
         match error {
             // The pool tries to connect for as long as it may and then says only that time is up.
             sqlx::Error::PoolTimedOut => Error::PostgresNotReached,
+            sqlx::Error::Database(ref refusal)
+                if refusal.code().is_some_and(|code| code.starts_with("28")) =>
+            {
+                Error::PostgresDenied(error)
+            }
             other => Error::Postgres(other),
         }
     }

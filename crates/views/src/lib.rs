@@ -22,6 +22,7 @@ pub mod opensearch;
 pub mod postgres;
 mod reach;
 mod setup;
+mod tls;
 
 pub use error::{Error, MappingError};
 pub use generation::{Generation, Served, State};

@@ -1,5 +1,6 @@
 //! Views in OpenSearch: a physical index a generation, aliases for writing and for reading.
 
+mod aws;
 mod document;
 pub mod mappings;
 mod names;
@@ -10,4 +11,4 @@ mod settings;
 pub use document::{document, document_id};
 pub use names::IndexNames;
 pub use registry::Registry;
-pub use settings::Settings;
+pub use settings::{Auth, Settings};

@@ -8,8 +8,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Tries until it works: a server that is down when a process starts is waited for, like one that goes down later. Each
-/// failure that is waited out is told to `waiting`. Ends with an error only where trying again cannot help.
+/// failure that is waited out is logged, with where the `server` is, and told to `waiting`. Ends with an error only where
+/// trying again cannot help.
 pub async fn until_reached<T, Attempt: Future<Output = Result<T, Error>>>(
+    server: &str,
     attempt: impl Fn() -> Attempt,
     waiting: impl Fn(&Error),
 ) -> Result<T, Error> {
@@ -18,7 +20,7 @@ pub async fn until_reached<T, Attempt: Future<Output = Result<T, Error>>>(
         match attempt().await {
             Err(error) if error.is_retryable() => {
                 waiting(&error);
-                tracing::warn!(error = %error, retry_in = ?wait, "the registry of views cannot be read, trying again");
+                tracing::warn!(server, error = %error, retry_in = ?wait, "the registry of views cannot be read, trying again");
                 tokio::time::sleep(wait).await;
                 wait = LONGEST_WAIT.min(wait * 2);
             }

@@ -1,5 +1,7 @@
 //! What must hold of settings beyond their types.
 
+use std::path::Path;
+
 use axum::http::Uri;
 use tracing_subscriber::EnvFilter;
 
@@ -48,6 +50,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     must(!postgres.connect_timeout.is_zero(), "postgres.connect_timeout", above_zero);
     must(!postgres.statement_timeout.is_zero(), "postgres.statement_timeout", above_zero);
     let opensearch = &settings.opensearch;
+    must(!opensearch.region.is_empty(), "opensearch.region", "must name a region");
     must(
         opensearch.index_prefix.is_empty() || is_prefix(&opensearch.index_prefix),
         "opensearch.index_prefix",
@@ -98,12 +101,21 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
 
 /// The same for what a process of the fleet needs on its own machine. Tools that only talk to servers do without.
 pub(super) fn problems_here(settings: &Settings) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    let mut must = |holds: bool, key: &str, path: &Path, what: &str| {
+        if !holds {
+            problems.push((key.to_owned(), format!("{} is not {what}", path.display())));
+        }
+    };
     let dir = &settings.model.dir;
-    if dir.is_dir() {
-        Vec::new()
-    } else {
-        vec![("model.dir".to_owned(), format!("{} is not a folder", dir.display()))]
+    must(dir.is_dir(), "model.dir", dir, "a folder");
+    let ca_file = &settings.opensearch.ca_file;
+    must(ca_file.as_os_str().is_empty() || ca_file.is_file(), "opensearch.ca_file", ca_file, "a file");
+    if let Some(file) = settings.postgres.root_certificates() {
+        // The driver would say that there is no such file, and not which.
+        must(file.is_file(), "postgres.url", &file, "a file, which `sslrootcert` has to be");
     }
+    problems
 }
 
 /// What topics, tables, indexes and consumer groups can all begin with.

@@ -230,3 +230,31 @@ fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
     assert_eq!(found[0].0, "kafka.properties.sasl.passwrod");
     assert!(!found[0].1.contains("s3cret"), "{found:?}");
 }
+
+#[test]
+fn tokens_of_oauth_are_refused_because_nothing_fetches_them() {
+    let layers = read("[kafka.properties]\n'sasl.mechanism' = 'OAUTHBEARER'", &[]).unwrap();
+    let found = problems(layers.settings());
+    assert_eq!(found[0].0, "kafka.properties.sasl.mechanism");
+    assert!(found[0].1.contains("SCRAM-SHA-512"), "{found:?}");
+}
+
+#[test]
+fn requests_to_opensearch_are_signed_or_have_a_password() {
+    let signed = "[opensearch]\nauth = 'sigv4'\nurl = 'https://fleet:s3cret@search'";
+    let found = problems(read(signed, &[]).unwrap().settings());
+    let expected = ("opensearch.url", "must have no user when `opensearch.auth` is sigv4");
+    assert_eq!(found, [(expected.0.to_owned(), expected.1.to_owned())]);
+}
+
+#[test]
+fn files_of_certificates_must_be_there() {
+    let (_folder, path) = file(
+        "[postgres]\nurl = 'postgres://db/reads?sslmode=verify-full&sslrootcert=/no/such.pem'\n\
+         [opensearch]\nca_file = '/no/such.pem'\n[model]\ndir = '/'",
+    );
+    let found = problems(Layers::of(Some(&path), []).unwrap().settings_here());
+    let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["opensearch.ca_file", "postgres.url"]);
+    assert!(found.iter().all(|(_, message)| message.contains("/no/such.pem")), "{found:?}");
+}

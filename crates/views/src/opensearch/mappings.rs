@@ -313,6 +313,9 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
         };
         let settings = Settings {
+            auth: crate::opensearch::Auth::Basic,
+            region: String::new(),
+            ca_file: Default::default(),
             url: String::new(),
             index_prefix: "p-".into(),
             refresh_interval: "1s".into(),

@@ -38,6 +38,9 @@ impl Answer {
         if (200..300).contains(&self.status) {
             return Ok(self.body);
         }
+        if self.status == 401 {
+            return Err(Error::OpenSearchDenied(self.request));
+        }
         let answer = self.body.to_string().chars().take(500).collect();
         Err(Error::Refused { status: self.status, request: self.request, answer })
     }

@@ -1,15 +1,19 @@
 //! How to reach OpenSearch, and how indexes are made there.
 
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use opensearch::OpenSearch;
 use opensearch::auth::Credentials;
+use opensearch::cert::{Certificate, CertificateValidation};
 use opensearch::http::Url;
 use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
+use super::aws;
 use crate::Error;
 
 /// The section `[opensearch]`.
@@ -18,6 +22,12 @@ use crate::Error;
 pub struct Settings {
     /// `https://user:password@host:port`. A secret when it has a password.
     pub url: String,
+    /// How requests say who sends them.
+    pub auth: Auth,
+    /// The AWS region that requests are signed for.
+    pub region: String,
+    /// A PEM file of certificates to trust beside those of the system; empty for none.
+    pub ca_file: PathBuf,
     /// Stands before every index and alias, so that fleets can share a cluster.
     pub index_prefix: String,
     /// How soon a search finds what was written, as OpenSearch writes it: `1s`. Always set on an index: one without
@@ -34,14 +44,38 @@ pub struct Settings {
     pub bulk_bytes: ByteSize,
 }
 
+/// How requests say who sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// With the user and password of the URL; not at all when it has none.
+    Basic,
+    /// With a signature of Amazon OpenSearch Service, by credentials from where AWS clients look for them.
+    SigV4,
+}
+
 impl Settings {
+    /// The URL without its user.
+    pub fn address(&self) -> Result<String, Error> {
+        Ok(self.parsed()?.0.into())
+    }
+
+    fn parsed(&self) -> Result<(Url, Option<Credentials>), Error> {
+        self.split().map_err(|why| Error::Settings(format!("`opensearch.url` {why}")))
+    }
+
     /// What is wrong with `url`, if anything. The message does not repeat it: it may hold a password.
     pub fn check_url(&self) -> Result<(), String> {
-        self.address().map(drop)
+        match self.split()? {
+            (_, Some(_)) if self.auth == Auth::SigV4 => {
+                Err("must have no user when `opensearch.auth` is sigv4".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The URL without its user, and the user.
-    fn address(&self) -> Result<(Url, Option<Credentials>), String> {
+    fn split(&self) -> Result<(Url, Option<Credentials>), String> {
         if !["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme)) {
             return Err("must begin with http:// or https://".to_owned());
         }
@@ -61,15 +95,28 @@ impl Settings {
 
     /// A client. It connects when it is first used.
     pub fn client(&self) -> Result<OpenSearch, Error> {
-        let (url, credentials) = self.address().map_err(Error::Url)?;
+        let (url, basic) = self.parsed()?;
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(self.request_timeout)
             // A proxy from the environment would be a setting that `check-config` does not show.
             .disable_proxy();
+        let credentials = match self.auth {
+            Auth::Basic => basic,
+            Auth::SigV4 => Some(aws::credentials(&self.region)),
+        };
         if let Some(credentials) = credentials {
             builder = builder.auth(credentials);
         }
-        let transport = builder.build().map_err(|error| Error::Url(error.to_string()))?;
+        if !self.ca_file.as_os_str().is_empty() {
+            let wrong = |what: &dyn Display| {
+                Error::Settings(format!("`opensearch.ca_file` {}: {what}", self.ca_file.display()))
+            };
+            let pem = std::fs::read(&self.ca_file).map_err(|error| wrong(&error))?;
+            let certificate = Certificate::from_pem(&pem).map_err(|error| wrong(&error))?;
+            builder = builder.cert_validation(CertificateValidation::Full(certificate));
+        }
+        let transport =
+            builder.build().map_err(|error| Error::Settings(format!("no client of OpenSearch: {error}")))?;
         Ok(OpenSearch::new(transport))
     }
 }
@@ -99,6 +146,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let settings = Settings {
             url: url.replace("{}", &listener.local_addr().unwrap().to_string()),
+            auth: Auth::Basic,
+            region: String::new(),
+            ca_file: PathBuf::new(),
             index_prefix: String::new(),
             refresh_interval: "1s".to_owned(),
             shards: 1,

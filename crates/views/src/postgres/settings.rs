@@ -1,8 +1,10 @@
 //! How to reach Postgres.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use opensearch::http::Url;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -35,6 +37,21 @@ impl Settings {
             }
             other => other.to_string(),
         })
+    }
+
+    /// `host:port` of the server.
+    pub fn address(&self) -> Result<String, sqlx::Error> {
+        let options = PgConnectOptions::from_str(&self.url)?;
+        Ok(format!("{}:{}", options.get_host(), options.get_port()))
+    }
+
+    /// The file of certificates to trust that the URL names.
+    #[must_use]
+    pub fn root_certificates(&self) -> Option<PathBuf> {
+        let url = Url::parse(&self.url).ok()?;
+        let (_, file) =
+            url.query_pairs().find(|(name, _)| name == "sslrootcert" || name == "ssl-root-cert")?;
+        Some(PathBuf::from(file.as_ref()))
     }
 
     /// A pool that connects when it is first used: a server that is down is met there, and not at start. Fails on a
