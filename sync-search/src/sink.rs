@@ -48,7 +48,7 @@ impl IndexSink {
 
     /// Sends one request; one outcome a document.
     async fn send(&self, documents: &[String]) -> Result<Vec<Outcome>, SinkError> {
-        let unavailable = |error| SinkError::Unavailable(Box::new(error));
+        let unavailable = |error| SinkError::Unavailable(Box::new(Error::from(error)));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         let path = format!("{}/_bulk", self.write_alias);
@@ -91,8 +91,8 @@ impl Sink for IndexSink {
 
     async fn ready(&self) -> Result<(), BoxError> {
         let path = format!("_alias/{}", self.write_alias);
-        let response =
-            self.client.send::<(), ()>(Method::Head, &path, HeaderMap::new(), None, None, None).await?;
+        let asked = self.client.send::<(), ()>(Method::Head, &path, HeaderMap::new(), None, None, None);
+        let response = asked.await.map_err(Error::from)?;
         match response.status_code().as_u16() {
             200 => Ok(()),
             status => Err(format!("the alias {} answers {status}", self.write_alias).into()),

@@ -141,6 +141,7 @@ async fn a_fleet_works_encrypted_and_refused_credentials_are_an_outage_of_which_
     for member in ["command-api", "projector-1", "sync-rds-1", "sync-search-1"] {
         said(&fleet, member, "SASL authentication error").await;
     }
+    said(&fleet, "sync-rds-1", "the store does not answer: Postgres").await;
     assert_eq!(
         create(&fleet, "LAMP-2").await,
         StatusCode::CREATED,

@@ -163,10 +163,21 @@ impl<S: Sink> Delivery<S> {
 
     /// Asks the store now and then whether it answers, for ever. An idle group has no other way to know.
     pub(crate) async fn watch_store(&self) -> Infallible {
+        let mut answers = true;
         loop {
             match self.sink.ready().await {
-                Ok(()) => self.progress.store_answers(),
-                Err(error) => self.progress.store_fails(chain(error.as_ref())),
+                Ok(()) => {
+                    answers = true;
+                    self.progress.store_answers();
+                }
+                Err(error) => {
+                    let error = chain(error.as_ref());
+                    // Said once an outage: while there is no work, nobody else says it.
+                    if std::mem::take(&mut answers) {
+                        warn!(group = self.group.id, "the store does not answer: {error}");
+                    }
+                    self.progress.store_fails(error);
+                }
             }
             tokio::time::sleep(READY_INTERVAL).await;
         }
