@@ -41,7 +41,10 @@ impl Chosen {
 pub fn is_up(dir: &Path) -> Result<bool> {
     match File::open(dir.join(LOCK)) {
         Ok(lock) => match lock.try_lock_shared() {
-            Ok(()) => Ok(false),
+            Ok(()) => {
+                lock.unlock()?;
+                Ok(false)
+            }
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error.into()),
         },
@@ -54,7 +57,15 @@ pub fn is_up(dir: &Path) -> Result<bool> {
 pub struct Folder {
     /// Its absolute path.
     pub path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    /// Closing the file is not enough: a child that another thread has just forked has it open too, until it becomes its
+    /// own program, and holds the lock with it.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Folder {
@@ -77,7 +88,7 @@ impl Folder {
             clear(&path).with_context(|| format!("cannot clear {}", path.display()))?;
         }
         fs::create_dir_all(path.join(LOGS))?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// The log file of a process.
