@@ -34,9 +34,10 @@ pub fn classify(error: Error) -> Result<Outcome, SinkError> {
             Err(SinkError::Unavailable(Box::new(error)))
         }
         // None comes of a Put; whatever it is, no other record will fare better.
-        Error::Corrupt { .. } | Error::PartitionCount { .. } | Error::Denied(_) => {
-            Err(SinkError::Fatal(Box::new(error)))
-        }
+        Error::Corrupt { .. }
+        | Error::PartitionCount { .. }
+        | Error::RecordBytes { .. }
+        | Error::Denied(_) => Err(SinkError::Fatal(Box::new(error))),
     }
 }
 

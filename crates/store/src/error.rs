@@ -46,6 +46,19 @@ pub enum Error {
     /// Settings that no waiting heals: credentials that the brokers refuse, properties that make no client.
     #[error("{0}")]
     Denied(String),
+    /// A topic does not take the largest record that is accepted: it would be stored and never published.
+    #[error(
+        "topic {topic} takes {actual} bytes at most (`max.message.bytes`), and the largest event needs {needed}. Raise it with \
+         kafka-configs, or lower `message.max.bytes` in [kafka.properties]"
+    )]
+    RecordBytes {
+        /// The topic.
+        topic: String,
+        /// What it takes.
+        actual: usize,
+        /// What it should take.
+        needed: usize,
+    },
     /// A topic stands with another number of partitions than its model says.
     #[error(
         "topic {topic} has {actual} partitions, the model says {expected}. The number is fixed for a topic's life: with \

@@ -40,6 +40,7 @@ async fn the_tables_are_billed_on_demand_and_have_the_keys_of_the_design() {
         ("events", vec!["item", "version"]),
         ("data", vec!["pk", "sk"]),
         ("letters", vec!["partition", "item"]),
+        ("audit", vec!["letter", "entry"]),
         ("sequences", vec!["pk", "sk"]),
         ("sessions", vec!["session", "entry"]),
         ("idempotency", vec!["request"]),
@@ -110,6 +111,21 @@ async fn topics_are_made_once_with_their_retention() {
     }
 }
 
+/// Such an event would be accepted, and stay unpublished for ever.
+#[tokio::test]
+async fn a_topic_that_does_not_take_the_largest_event_is_an_error_and_a_new_one_does() {
+    let fleet = Fleet::new(8).await;
+    let (order, product): (TypeName, TypeName) = ("ORDER".parse().unwrap(), "PRODUCT".parse().unwrap());
+    topics::ensure(&fleet.settings.kafka, &fleet.names, [(&order, 1)]).await.unwrap();
+    let mut larger = fleet.settings.kafka.clone();
+    larger.properties.insert("message.max.bytes".to_owned(), "3000000".to_owned());
+    topics::ensure(&larger, &fleet.names, [(&product, 1)]).await.unwrap();
+    let error = topics::ensure(&larger, &fleet.names, [(&order, 1), (&product, 1)]).await.unwrap_err();
+    let Error::RecordBytes { topic, needed, .. } = &error else { panic!("{error}") };
+    assert_eq!((topic, *needed), (&fleet.names.events_topic(&order), 3_000_061));
+    assert!(error.to_string().contains("`max.message.bytes`"), "{error}");
+}
+
 #[tokio::test]
 async fn another_number_of_partitions_is_an_error_with_the_way_out() {
     let fleet = Fleet::new(6).await;
@@ -129,5 +145,5 @@ async fn a_broker_that_is_not_there_is_unavailable() {
     kafka.brokers = "127.0.0.1:1".into();
     let order: TypeName = "ORDER".parse().unwrap();
     let error = topics::ensure(&kafka, &fleet.names, [(&order, 12)]).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable(_)), "{error}");
+    assert!(matches!(error, Error::KafkaNotReached(_)) && error.is_transient(), "{error}");
 }
