@@ -11,6 +11,7 @@
 mod answer;
 mod api;
 mod endpoints;
+mod lag;
 mod metrics;
 pub mod openapi;
 pub mod problem;
@@ -19,6 +20,7 @@ mod router;
 mod serving;
 
 pub use api::{Api, Parts};
+pub use lag::GroupLag;
 pub use metrics::Metrics;
 pub use router::router;
 pub use serving::{Passed, StartCheck, bind, http, publish};

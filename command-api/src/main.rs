@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use aqueduct_command_api::{Api, Metrics, Parts, StartCheck, bind, http, publish, router};
+use aqueduct_command_api::{Api, GroupLag, Metrics, Parts, StartCheck, bind, http, publish, router};
 use aqueduct_commands::{Moment, Moments, Writer};
 use aqueduct_contract::Names;
 use aqueduct_model::Model;
-use aqueduct_service::{Misconfigured, Service};
+use aqueduct_service::{Groups, Misconfigured, Service};
 use aqueduct_store::{DataTable, EventStore, Publisher, Sequences};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,9 @@ fn main() -> ExitCode {
 async fn wire(service: Service) -> anyhow::Result<()> {
     let settings = service.settings.clone();
     let model = Model::load(&settings.model.dir).map_err(|problems| Misconfigured(problems.to_string()))?;
-    let types = model.types().map(|of| (of.name.clone(), of.partitions)).collect();
+    let types: Vec<_> = model.types().map(|of| (of.name.clone(), of.partitions)).collect();
+    let groups = Groups::new(&settings, types.iter().map(|(name, _)| name.clone()))?;
+    let lag = GroupLag::new(settings.kafka.clone(), groups, settings.api.lag_interval, &service.registry)?;
     let names = Names::new(&settings.prefix);
 
     let client = settings.dynamodb.connect().await;
@@ -43,6 +45,7 @@ async fn wire(service: Service) -> anyhow::Result<()> {
     tracing::info!(addr = %address, "api listening");
     let (check, passed) = StartCheck::new(settings.kafka, names, types, events);
     service.health.ready("servers", move || passed.borrow().clone());
+    service.spawn("lag", lag.run(service.stop.clone()));
     // The publisher stops after the last request: what that one wrote is published before the process ends.
     let answered = CancellationToken::new();
     service.spawn("publisher", publish(check, publishing, answered.clone()));

@@ -7,8 +7,6 @@
 //! ```
 
 pub mod classify;
-mod group;
 mod sink;
 
-pub use group::data_group;
 pub use sink::DataSink;

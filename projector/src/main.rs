@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use aqueduct_contract::Names;
 use aqueduct_model::Model;
-use aqueduct_projector::{DataSink, data_group};
+use aqueduct_projector::DataSink;
+use aqueduct_service::groups::data_group;
 use aqueduct_service::{Misconfigured, Service};
 use aqueduct_store::DataTable;
 
@@ -16,7 +17,7 @@ async fn wire(service: Service) -> anyhow::Result<()> {
     let settings = &service.settings;
     let model = Model::load(&settings.model.dir).map_err(|problems| Misconfigured(problems.to_string()))?;
     let names = Names::new(&settings.prefix);
-    let group = data_group(&names, &model);
+    let group = data_group(&names, model.types().map(|of| &of.name));
     let data = DataTable::new(settings.dynamodb.connect().await, &names);
     let sink = DataSink::new(data, names);
     let engine = service.engine().await?;

@@ -10,14 +10,17 @@
 mod api;
 mod artefacts;
 mod compose;
+mod dead_letters;
 mod engine;
 mod faults;
 mod fleet;
+mod lag;
 mod layers;
 mod licences;
 mod local;
 mod online_retail;
 mod projector;
+mod replay;
 mod service;
 mod stack;
 mod store;

@@ -1,7 +1,13 @@
 //! What the `aqueduct` command is made of; tests use its local servers.
 
+mod confirm;
+pub mod dead_letters;
 pub mod drive;
+pub mod fleet;
+pub mod lag;
 pub mod local;
 pub mod model;
+mod moment;
+pub mod replay;
 pub mod setup;
 pub mod verify;

@@ -4,9 +4,13 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use aqueduct_cli::dead_letters::DeadLetters;
+use aqueduct_cli::fleet::settings;
+use aqueduct_cli::lag::Lag;
+use aqueduct_cli::replay::Replay;
 use aqueduct_cli::verify::Verify;
 use aqueduct_cli::{local, model, setup};
-use aqueduct_service::{Misconfigured, Settings, SettingsFile, exit_code};
+use aqueduct_service::{SettingsFile, exit_code};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -25,6 +29,12 @@ enum Command {
     Model(model::Args),
     /// Make the tables, topics and views that a fleet needs, where they are missing
     Setup(SettingsFile),
+    /// Show how far every consumer group is behind, whether or not a worker runs
+    Lag(Lag),
+    /// What could not be applied: look at it, have it tried again, give up on it
+    DeadLetters(DeadLetters),
+    /// Set consumer groups back, so that they apply events again
+    Replay(Replay),
     /// Compare every read model with the event store, by value
     Verify(Verify),
 }
@@ -60,9 +70,11 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Local(Local::Logs(logs)) => local::logs::run(logs).await?,
         Command::Model(args) => return model::run(args).await,
         Command::Verify(verify) => return verify.run().await,
+        Command::Lag(lag) => lag.run().await?,
+        Command::DeadLetters(letters) => return letters.run().await,
+        Command::Replay(replay) => replay.run().await?,
         Command::Setup(file) => {
-            let settings = Settings::load(file.config.as_deref());
-            let made = setup::run(&settings.map_err(|problems| Misconfigured(problems.to_string()))?).await?;
+            let made = setup::run(&settings(&file)?).await?;
             eprintln!("tables, topics and views stand: {} types, {} views", made.types, made.views);
         }
     }

@@ -39,6 +39,6 @@ pub async fn run(settings: &Settings) -> Result<Made> {
 }
 
 /// The model, or every mistake in it.
-fn load(folder: &Path) -> Result<Model> {
+pub(crate) fn load(folder: &Path) -> Result<Model> {
     Model::load(folder).map_err(|problems| Misconfigured(problems.to_string()).into())
 }

@@ -80,7 +80,7 @@ pub struct Report {
 impl Verify {
     /// Compares, prints, and exits with 0 when all agree, else with 1.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let settings = Settings::load(self.settings.config.as_deref())?;
+        let settings = crate::fleet::settings(&self.settings)?;
         let bar = progress(self.json);
         let report = verify(&settings, self.view.as_deref(), Duration::from_secs(self.settle), &bar).await?;
         bar.finish_and_clear();

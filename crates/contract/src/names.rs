@@ -1,6 +1,7 @@
 //! Names of topics, groups and tables: one place, one prefix.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::TypeName;
 
@@ -31,6 +32,15 @@ impl fmt::Display for Worker {
             Worker::SyncRds => "sync-rds",
             Worker::SyncSearch => "sync-search",
         })
+    }
+}
+
+impl FromStr for Worker {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Worker, String> {
+        let found = Worker::ALL.into_iter().find(|worker| worker.to_string() == text);
+        found.ok_or_else(|| format!("{text:?} is not a worker: projector, sync-rds or sync-search"))
     }
 }
 
@@ -69,6 +79,15 @@ impl Names {
     #[must_use]
     pub fn data_group(&self) -> String {
         format!("{}.{}.data", self.prefix, Worker::Projector)
+    }
+
+    /// The worker that a consumer group belongs to; `None` for a group of another fleet.
+    #[must_use]
+    pub fn worker_of(&self, group: &str) -> Option<Worker> {
+        let own = group.strip_prefix(&self.prefix)?.strip_prefix('.')?;
+        Worker::ALL
+            .into_iter()
+            .find(|worker| own.strip_prefix(&worker.to_string()).is_some_and(|rest| rest.starts_with('.')))
     }
 
     /// A DynamoDB table: `aqueduct-events`.

@@ -36,7 +36,6 @@ use crate::tenure::{Epoch, Tenure};
 use crate::{Group, Progress, Record};
 
 pub(crate) use self::intake::Window;
-pub(crate) use self::positions::ends;
 
 /// How long a broker may take to answer about offsets.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,14 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_store::kafka;
+use aqueduct_store::kafka::{self, ends};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::BaseConsumer;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::debug;
 
-use crate::consumer::ends;
 use crate::tenure::Tenure;
 
 type Ends = HashMap<(String, i32), i64>;

@@ -6,7 +6,7 @@ use aqueduct_engine::{Engine, Group, Metrics, Progress, Sink};
 use aqueduct_store::{EventStore, Letters};
 use aqueduct_views::{Error, Generation, Served, until_reached};
 
-use crate::Service;
+use crate::{Service, groups};
 
 impl Service {
     /// The engine of this process, once Kafka was reached. One is enough for all its groups.
@@ -50,12 +50,7 @@ impl Service {
         let names = Names::new(&self.settings.prefix);
         let engine = self.engine().await?;
         for generation in served.generations {
-            let group = Group {
-                id: names.view_group(worker, generation.view(), generation.number),
-                worker,
-                sink: generation.sink(),
-                topics: vec![names.events_topic(&generation.definition.type_name)],
-            };
+            let group = groups::view_group(&names, worker, &generation);
             self.consume(&engine, group, sink(generation)?);
         }
         Ok(())

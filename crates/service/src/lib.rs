@@ -5,13 +5,14 @@
 //! for a signal, or for the first of the tasks that the wiring spawned to end. Either way everything is told to stop and
 //! gets until `shutdown.deadline`; the exit code says how it went.
 //!
-//! A worker gives its sinks to [`Service::consume`] or [`Service::consume_views`].
+//! A worker gives its sinks to [`Service::consume`] or [`Service::consume_views`]; [`Groups`] lists the groups of all workers.
 //!
 //! Nothing outside this crate reads the environment.
 
 mod admin;
 mod cli;
 mod consume;
+pub mod groups;
 mod health;
 mod log_line;
 mod process;
@@ -21,6 +22,7 @@ mod tasks;
 mod telemetry;
 
 pub use cli::SettingsFile;
+pub use groups::Groups;
 pub use health::Health;
 pub use process::{Misconfigured, Service, exit_code, main};
 pub use settings::Settings;

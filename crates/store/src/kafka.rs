@@ -1,5 +1,8 @@
-//! The connection to Kafka.
+//! The connection to Kafka, and what can be asked about consumer groups.
 
+mod assignment;
+mod group;
+mod positions;
 mod reach;
 
 use std::collections::BTreeMap;
@@ -10,6 +13,9 @@ use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+
+pub use group::{Group, Member, Standing};
+pub use positions::{Position, ends, positions};
 
 /// librdkafka would wait for a token for ever, and say nothing.
 const NO_TOKENS: &str = "OAUTHBEARER is not supported, as nothing here fetches tokens: use SCRAM-SHA-512, or the certificate of a client";

@@ -3,10 +3,11 @@
 //! A write is one conditional Put into [`EventStore`]; the row it makes is also the outbox. The [`Publisher`] sends
 //! it to Kafka, behind every earlier version of its item, and takes the outbox marker off; its sweeper does the same
 //! for what a dead process left. Workers read events back from Kafka and keep [`DataTable`] and other read models;
-//! what they cannot apply has a row in [`Letters`]. Ids with a running number come from [`Sequences`].
+//! what they cannot apply has a row in [`Letters`], and what people do about it one in [`audit`]. Ids with a running number come from [`Sequences`].
 //!
 //! [`setup`] makes the tables, [`topics`] the topics; both change nothing that already stands.
 
+pub mod audit;
 pub mod data;
 pub mod dynamodb;
 mod error;

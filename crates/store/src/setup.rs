@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::{Error, Result, data, events, letters, sequences};
+use crate::{Error, Result, audit, data, events, letters, sequences};
 
 /// A name and the type of an attribute in a key.
 pub(crate) type KeyAttribute = (&'static str, ScalarAttributeType);
@@ -34,8 +34,15 @@ pub(crate) struct Index {
 /// Creates the tables and indexes that are missing, under the names that `names` makes, and waits until all can be
 /// used. Billing is on demand.
 pub async fn setup(client: &Client, names: &Names) -> Result<()> {
-    let tables =
-        [events::table(), data::table(), letters::table(), sequences::table(), sessions(), idempotency()];
+    let tables = [
+        events::table(),
+        data::table(),
+        letters::table(),
+        audit::table(),
+        sequences::table(),
+        sessions(),
+        idempotency(),
+    ];
     for table in &tables {
         create(client, &names.table(table.name), table).await?;
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aqueduct_store::{Error, kafka};
 use aqueduct_tests::eventually;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -152,5 +153,36 @@ async fn every_metric_of_a_group_moves() {
         })
         .await;
     }
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_member_puts_a_group_elsewhere_only_while_nobody_is() {
+    let stage = Stage::new(1).await;
+    for version in 1..=3 {
+        stage.publish("one", version).await;
+    }
+    let applied = Applied::default();
+    let member = join(&stage, &applied);
+    stage.all_committed().await;
+    let group = kafka::Group::new(&stage.kafka, &stage.group().id, &stage.group().topics);
+    let members = group.members().await.unwrap();
+    assert_eq!(
+        members.iter().map(|member| &member.partitions).collect::<Vec<_>>(),
+        [&[(stage.topic.clone(), 0)]]
+    );
+    let back = || vec![(stage.topic.clone(), 0, 1)];
+    let refused = group.commit(back()).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused(_)), "{refused}");
+    assert_eq!(stage.committed().await, [Some(3)]);
+    member.stop().await;
+
+    group.commit(back()).await.unwrap();
+    let standing = group.standings().await.unwrap().remove(0);
+    assert_eq!((standing.position.committed, standing.position.lag()), (Some(1), 2));
+    assert!(standing.oldest.is_some(), "the record at the position is read");
+    let member = join(&stage, &applied);
+    stage.all_committed().await;
+    assert_eq!(applied.of("one"), [1, 2, 3, 2, 3]);
     member.stop().await;
 }

@@ -47,8 +47,8 @@ impl Settings {
         }
     }
 
-    /// Asks the brokers for an answer once, for some seconds.
-    pub(crate) async fn reach(&self) -> Result<()> {
+    /// Asks the brokers for an answer once, for some seconds. Fails with [`Error::Denied`] as above.
+    pub async fn reach(&self) -> Result<()> {
         let settings = self.clone();
         let look = tokio::task::spawn_blocking(move || settings.look());
         look.await.map_err(|error| Error::Unavailable(Box::new(error)))?

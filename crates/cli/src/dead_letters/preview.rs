@@ -1,0 +1,108 @@
+//! What today's code would write for an item: the sink's mapping on the item's latest version.
+//!
+//! A column's type is applied by Postgres itself, in a statement that touches no table. What the table and the index say of
+//! their own (a constraint that somebody added, a mapping that has grown) shows when it is written, not before.
+
+use anyhow::{Context, Result};
+use aqueduct_contract::{Event, ItemKey, Worker, format_time};
+use aqueduct_model::PostgresView;
+use aqueduct_service::groups::Listed;
+use aqueduct_store::{Letter, data};
+use aqueduct_views::postgres::{Row, row};
+use aqueduct_views::{Generation, opensearch};
+use serde_json::{Map, Value, json};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+
+use super::desk::Desk;
+use crate::fleet::Chosen;
+use aqueduct_service::SettingsFile;
+
+/// The read models, as the registries list them now.
+pub(super) struct Preview {
+    groups: Vec<Listed>,
+    postgres: PgPool,
+}
+
+/// What would be written, or why nothing would.
+pub(super) type Written = Result<Value, String>;
+
+impl Preview {
+    pub(super) async fn new(desk: &Desk, file: &SettingsFile) -> Result<Preview> {
+        let chosen = Chosen { file: file.clone(), worker: None, group: None };
+        Ok(Preview { groups: chosen.load().await?.groups, postgres: desk.settings.postgres.connect_lazy()? })
+    }
+
+    /// Of the letter's group, for the latest event of its item.
+    pub(super) async fn of(&self, letter: &Letter, latest: Option<&Event>) -> Result<Written> {
+        let Some(event) = latest else {
+            return Ok(Err("the store has no event of it: it can only be discarded".to_owned()));
+        };
+        let Some(listed) = self.groups.iter().find(|listed| listed.group.id == letter.group) else {
+            return Ok(Err("no registry lists its group any more: it can only be discarded".to_owned()));
+        };
+        let key = &event.item.key;
+        match (listed.group.worker, &listed.generation) {
+            (Worker::Projector, _) => Ok(stored(event)),
+            (_, Some(generation)) if generation.definition.type_name != *key.type_name() => {
+                let (expected, found) = (&generation.definition.type_name, key.type_name());
+                Ok(Err(format!("an item of type {found} in the topic of {expected}")))
+            }
+            (Worker::SyncRds, Some(Generation { definition, .. })) => {
+                let view = definition.postgres.as_ref().context("a generation without columns")?;
+                match row(view, &event.item) {
+                    Ok(row) => self.cast(view, row, key).await,
+                    Err(error) => Ok(Err(error.to_string())),
+                }
+            }
+            (_, Some(Generation { definition, .. })) => {
+                let view = definition.opensearch.as_ref().context("a generation without a document")?;
+                Ok(opensearch::document(view, &event.item).map_err(|error| error.to_string()))
+            }
+            (_, None) => Ok(Err("a group that keeps nothing".to_owned())),
+        }
+    }
+
+    /// The row with its columns as Postgres would hold them.
+    async fn cast(&self, view: &PostgresView, row: Row, key: &ItemKey) -> Result<Written> {
+        let casts = view.columns.iter().enumerate();
+        let casts: Vec<String> = casts
+            .map(|(index, column)| format!("(${}::text)::{}::text", index + 1, column.column_type))
+            .collect();
+        // Types of columns come from a closed list, and no name stands in the statement.
+        let mut query = sqlx::query(AssertSqlSafe(format!("SELECT {}", casts.join(", "))));
+        for value in &row.values {
+            query = query.bind(value);
+        }
+        let cast = match query.fetch_one(&self.postgres).await {
+            Ok(cast) => cast,
+            Err(sqlx::Error::Database(error)) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error).context("Postgres"),
+        };
+        let mut columns = Map::new();
+        for (index, column) in view.columns.iter().enumerate() {
+            columns.insert(column.name.clone(), cast.try_get::<Option<String>, _>(index)?.into());
+        }
+        Ok(Ok(json!({
+            "tenant": key.tenant(),
+            "id": key.id(),
+            "item_version": row.item_version,
+            "deleted": row.deleted,
+            "columns": columns,
+        })))
+    }
+}
+
+fn stored(event: &Event) -> Written {
+    let item = data::as_stored(&event.item).map_err(|error| error.to_string())?;
+    Ok(json!({
+        "pk": item.key.pk(),
+        "sk": item.key.sk(),
+        "item_version": item.version,
+        "deleted": item.deleted,
+        "created_at": format_time(item.created_at),
+        "created_by": item.created_by,
+        "updated_at": format_time(item.updated_at),
+        "updated_by": item.updated_by,
+        "attributes": item.attributes,
+    }))
+}
