@@ -214,9 +214,6 @@ async fn letters_are_listed_previewed_redriven_and_discarded() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_discarded_where_every_event_counts_goes_on_with_the_next_version() -> Result<()> {
     let fleet = Fleet::on(servers().await).await.programs(&[Program::CommandApi]).start().await?;
-    let url = format!("{}/v1/acme/PRODUCT", fleet.api());
-    let body = json!({ "id": "P-1", "attributes": { "name": "Lamp", "price": "2.50" } });
-    reqwest::Client::new().post(url).json(&body).send().await?.error_for_status()?;
     let names = Names::new(&fleet.settings.prefix);
     let letters = Letters::new(fleet.settings.dynamodb.connect().await, &names);
     let parked = Letter {
@@ -233,6 +230,7 @@ async fn what_is_discarded_where_every_event_counts_goes_on_with_the_next_versio
         filed_at: jiff::Timestamp::now(),
         state: State::Parked,
     };
+    create_product(&fleet, "P-1").await?;
     letters.put(&parked).await?;
     // Quarantined, it does not say any more that it was parked; and nothing waits behind what the store does not know.
     letters.put(&Letter { partition: 1, state: State::Quarantined, ..parked.clone() }).await?;
@@ -249,5 +247,65 @@ async fn what_is_discarded_where_every_event_counts_goes_on_with_the_next_versio
         .collect();
     left.sort_by_key(|(partition, ..)| *partition);
     assert_eq!(left, [(0, Some(4), State::Redrive), (1, Some(4), State::Redrive)]);
+    fleet.stop().await
+}
+
+async fn create_product(fleet: &Fleet, id: &str) -> Result<()> {
+    let url = format!("{}/v1/acme/PRODUCT", fleet.api());
+    let body = json!({ "id": id, "attributes": { "name": "Lamp", "price": "2.50" } });
+    reqwest::Client::new().post(url).json(&body).send().await?.error_for_status()?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_changes_while_a_command_runs_is_left_alone_and_reported() -> Result<()> {
+    let fleet = Fleet::on(servers().await).await.programs(&[Program::CommandApi]).start().await?;
+    let names = Names::new(&fleet.settings.prefix);
+    let letters = Letters::new(fleet.settings.dynamodb.connect().await, &names);
+    let letter = |id: &str, filed_at: &str| Letter {
+        group: format!("{}.sync-rds.products.g1", fleet.settings.prefix),
+        topic: format!("{}.product.events", fleet.settings.prefix),
+        partition: 0,
+        offset: 1,
+        item: format!("acme#PRODUCT|PRODUCT#{id}"),
+        version: Some(Version::FIRST),
+        code: "RowRefused".to_owned(),
+        message: "not today".to_owned(),
+        attempts: 1,
+        redrives: 0,
+        filed_at: filed_at.parse().unwrap(),
+        state: State::Open,
+    };
+    let (one, other) = (letter("P-1", "2026-11-21T13:15:00Z"), letter("P-2", "2026-11-21T13:16:00Z"));
+    for letter in [&one, &other] {
+        create_product(&fleet, letter.item.rsplit('#').next().context("an id")?).await?;
+        letters.put(letter).await?;
+    }
+    let stands = async |item: &str| {
+        let filed = letters.load(&one.group, &one.topic, 0).await.unwrap();
+        filed.into_iter().map(|filed| filed.letter).find(|letter| letter.item == item)
+    };
+    // The second one has been read, and its turn comes two seconds later.
+    let redriven = fleet.aqueduct(&["dead-letters", "redrive", "--all", "--rate", "0.5/s"]);
+    let newer = Letter { offset: 2, ..other.clone() };
+    let changed_meanwhile = async {
+        eventually("the first one is set to be redriven", PATIENCE, || async {
+            stands(&one.item).await.filter(|letter| letter.state == State::Redrive)
+        })
+        .await;
+        letters.put(&newer).await.unwrap();
+    };
+    let (redriven, ()) = tokio::join!(redriven, changed_meanwhile);
+    let redriven = redriven?;
+    assert_eq!(
+        (redriven.code, redriven.err.contains("changed meanwhile")),
+        (Some(1), true),
+        "{}",
+        redriven.err
+    );
+    assert_eq!(stands(&other.item).await, Some(newer));
+    let shown = fleet.aqueduct(&["dead-letters", "show", "--key", &other.item]).await?;
+    let shown: Value = serde_json::from_str(&shown.out)?;
+    assert_eq!(shown["audit"][0]["outcome"], "changed", "{shown}");
     fleet.stop().await
 }

@@ -44,15 +44,23 @@ impl Lag {
     pub async fn run(self) -> Result<()> {
         let fleet = self.chosen.load().await?;
         let mut seen = Seen::default();
-        loop {
-            let mut lines = lines(&fleet).await?;
-            seen.note(&mut lines);
-            self.print(&lines)?;
-            if !self.watch {
-                return Ok(());
-            }
-            tokio::time::sleep(REDRAW).await;
+        self.look(&fleet, &mut seen).await?;
+        if !self.watch {
+            return Ok(());
         }
+        loop {
+            tokio::time::sleep(REDRAW).await;
+            // Who watches an incident wants to see its end.
+            if let Err(error) = self.look(&fleet, &mut seen).await {
+                eprintln!("aqueduct: {error:#}");
+            }
+        }
+    }
+
+    async fn look(&self, fleet: &Fleet, seen: &mut Seen) -> Result<()> {
+        let mut lines = lines(fleet).await?;
+        seen.note(&mut lines);
+        self.print(&lines)
     }
 
     fn print(&self, lines: &[Line]) -> Result<()> {

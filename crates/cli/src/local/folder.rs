@@ -142,6 +142,17 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_released_although_a_forked_child_has_its_file_open() {
+        let parent = tempfile::tempdir().unwrap();
+        let taken = Folder::take(parent.path(), false).unwrap();
+        let inherited = taken.lock.try_clone().unwrap();
+        drop(taken);
+        assert!(!is_up(parent.path()).unwrap());
+        drop(Folder::take(parent.path(), false).unwrap());
+        drop(inherited);
+    }
+
+    #[test]
     fn a_clean_start_removes_what_a_stack_made_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
         let data = parent.path().join("postgres");
