@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | no answer | down, timeout | wait, again |
 //! | request 429 | too many requests | slow down, again |
+//! | request 413 | larger than is taken | in halves, and smaller from now on; a single document is refused |
 //! | request, any other than 2xx | down, not allowed, not ours | wait, again |
 //! | item 2xx | written | applied |
 //! | item 409 | the index holds this version or a later one | stale |
@@ -55,6 +56,15 @@ pub fn request(status: u16, answer: &str) -> SinkError {
     }
     let reason = answer.chars().take(500).collect();
     SinkError::Unavailable(Box::new(Blocked { status: status.into(), reason }))
+}
+
+/// What becomes of a document that is larger than OpenSearch, or a proxy before it, takes in a request of its own.
+#[must_use]
+pub fn too_large(bytes: usize) -> Outcome {
+    Outcome::Poison(Reason::new(
+        DOCUMENT_REFUSED,
+        format!("{bytes} bytes are more than OpenSearch takes in one request (`http.max_content_length`)"),
+    ))
 }
 
 /// Some answers of 400 speak of the index and not of the document.
@@ -122,7 +132,7 @@ mod tests {
     #[test]
     fn a_request_that_failed_blames_no_document() {
         assert!(matches!(request(429, ""), SinkError::Saturated));
-        for status in [400, 401, 403, 404, 413, 500, 502, 503] {
+        for status in [400, 401, 403, 404, 500, 502, 503] {
             assert!(matches!(request(status, "no"), SinkError::Unavailable(_)), "{status}");
         }
         assert!(matches!(request(200, "<html>"), SinkError::Unavailable(_)), "a proxy's page is no success");

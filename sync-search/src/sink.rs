@@ -1,5 +1,9 @@
 //! A batch of events into one generation's index.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_model::SearchView;
 use aqueduct_views::opensearch::{IndexNames, Settings};
@@ -8,6 +12,7 @@ use opensearch::OpenSearch;
 use opensearch::http::Method;
 use opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
+use tracing::warn;
 
 use crate::{bulk, classify};
 
@@ -18,7 +23,8 @@ pub struct IndexSink {
     generation: Generation,
     view: SearchView,
     write_alias: String,
-    bulk_bytes: usize,
+    /// Of a request, about. Less than the setting once OpenSearch, or a proxy before it, took less.
+    bulk_bytes: Arc<AtomicUsize>,
 }
 
 impl IndexSink {
@@ -29,7 +35,7 @@ impl IndexSink {
             client,
             view: view.ok_or_else(|| Error::Registry(format!("{} has no index", generation.sink())))?,
             write_alias: IndexNames::new(&settings.index_prefix).write_alias(&generation),
-            bulk_bytes: usize::try_from(settings.bulk_bytes.as_u64()).unwrap_or(usize::MAX),
+            bulk_bytes: Arc::new(usize::try_from(settings.bulk_bytes.as_u64()).unwrap_or(usize::MAX).into()),
             generation,
         })
     }
@@ -46,8 +52,33 @@ impl IndexSink {
         })
     }
 
-    /// Sends one request; one outcome a document.
-    async fn send(&self, documents: &[String]) -> Result<Vec<Outcome>, SinkError> {
+    /// Sends documents in as many requests as it takes; one outcome a document.
+    async fn send_all(&self, documents: &[String]) -> Result<Vec<Outcome>, SinkError> {
+        let mut outcomes = Vec::with_capacity(documents.len());
+        let mut requests: VecDeque<&[String]> =
+            bulk::requests(documents, self.bulk_bytes.load(Ordering::Relaxed)).into();
+        while let Some(request) = requests.pop_front() {
+            match (self.send(request).await?, request) {
+                (Some(answered), _) => outcomes.extend(answered),
+                (None, [document]) => outcomes.push(classify::too_large(document.len())),
+                (None, _) => {
+                    let bytes = request.iter().map(String::len).sum::<usize>() / 2;
+                    self.bulk_bytes.fetch_min(bytes, Ordering::Relaxed);
+                    warn!(
+                        view = self.generation.view(),
+                        bytes, "OpenSearch takes smaller requests than `opensearch.bulk_bytes`"
+                    );
+                    let (first, second) = request.split_at(request.len() / 2);
+                    requests.push_front(second);
+                    requests.push_front(first);
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Sends one request; one outcome a document. `None` when it is larger than what is taken.
+    async fn send(&self, documents: &[String]) -> Result<Option<Vec<Outcome>>, SinkError> {
         let unavailable = |error| SinkError::Unavailable(Box::new(Error::from(error)));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -57,13 +88,17 @@ impl IndexSink {
             self.client.send(Method::Post, &path, headers, Some(&bulk::QUERY), Some(body), None).await;
         let response = response.map_err(unavailable)?;
         let status = response.status_code().as_u16();
+        if status == 413 {
+            return Ok(None);
+        }
         let text = response.text().await.map_err(unavailable)?;
         let answer: Option<Value> = serde_json::from_str(&text).ok();
         match answer.as_ref().and_then(|answer| answer["items"].as_array()) {
             Some(items) if items.len() == documents.len() => items
                 .iter()
                 .map(|item| classify::item(item).map_err(|blocked| SinkError::Unavailable(Box::new(blocked))))
-                .collect(),
+                .collect::<Result<_, _>>()
+                .map(Some),
             _ => Err(classify::request(status, &text)),
         }
     }
@@ -76,11 +111,7 @@ impl Sink for IndexSink {
         let mut documents = Vec::with_capacity(batch.len());
         let mapped: Vec<Result<(), Reason>> =
             batch.iter().map(|record| self.lines(record).map(|lines| documents.push(lines))).collect();
-        let mut written = Vec::with_capacity(documents.len());
-        for request in bulk::requests(&documents, self.bulk_bytes) {
-            written.extend(self.send(request).await?);
-        }
-        let mut written = written.into_iter();
+        let mut written = self.send_all(&documents).await?.into_iter();
         let outcomes = mapped.into_iter().map(|mapped| match mapped {
             Err(reason) => Some(Outcome::Poison(reason)),
             Ok(()) => written.next(),

@@ -1,6 +1,6 @@
 //! How much a sink gets at a time: cut when it wants less, raised step by step while it keeps up.
 //!
-//! Additive increase, multiplicative decrease, as TCP does it: of many workers at one store each ends up with its share.
+//! Slow increase, multiplicative decrease, as TCP does it: of many workers at one store each ends up with its share.
 
 /// How many batches at a time, and how large.
 #[derive(Debug)]
@@ -48,9 +48,10 @@ impl Pace {
             self.lanes.halve();
             self.records.halve();
         } else {
-            // One lane more in as many batches as there are lanes; all records again after a hundred.
+            // One lane more in as many batches as there are lanes. Records rise with their number, so that a store that takes
+            // five at a time is not asked to take fifty; from one to five thousand it is some hundred and fifty batches.
             self.lanes.raise(1.0 / self.lanes.now);
-            self.records.raise(self.records.max / 100.0);
+            self.records.raise(1.0 + self.records.now / 16.0);
         }
     }
 
@@ -92,8 +93,8 @@ mod tests {
         pace.batch_ended(true);
         assert_eq!((pace.lanes(), pace.records()), (1, 250));
         pace.batch_ended(false);
-        assert_eq!((pace.lanes(), pace.records()), (2, 260));
-        (0..100).for_each(|_| pace.batch_ended(false));
+        assert_eq!((pace.lanes(), pace.records()), (2, 266));
+        (0..150).for_each(|_| pace.batch_ended(false));
         assert_eq!((pace.lanes(), pace.records()), (4, 1000));
     }
 }
