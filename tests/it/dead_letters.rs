@@ -6,13 +6,11 @@ use anyhow::{Context, Result};
 use aqueduct_contract::{Names, Version};
 use aqueduct_store::letters::State;
 use aqueduct_store::{Letter, Letters};
-use aqueduct_tests::{Ended, Fleet, Program, Scratch, eventually, servers};
+use aqueduct_tests::{Ended, Fleet, PATIENCE, Program, Scratch, eventually, servers};
 use futures::TryStreamExt;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-
-use crate::fleet::PATIENCE;
 
 /// `parts: 0` makes the expression fail, a price of 100 is more than the column holds, and a name is what constraints are
 /// about.

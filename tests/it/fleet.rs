@@ -1,15 +1,10 @@
 //! The whole fleet: what is written over HTTP stands in every store, with nothing in between stubbed.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use aqueduct_cli::drive::{Driven, Driver};
-use aqueduct_tests::{Fleet, eventually, servers};
+use aqueduct_tests::{Fleet, PATIENCE, eventually, servers};
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
-
-/// Generous: a machine under test runs much else.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Sends commands as a tenant of its own and returns what the stores must hold.
 pub(crate) async fn drive(fleet: &Fleet, commands: u64, seed: u64) -> Result<Driven> {

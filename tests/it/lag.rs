@@ -4,12 +4,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aqueduct_tests::{Fleet, Program, binaries, eventually, servers};
+use aqueduct_tests::{Fleet, PATIENCE, Program, binaries, eventually, servers};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-
-use crate::fleet::PATIENCE;
 
 /// Writes products that no one has written before.
 async fn write_products(fleet: &Fleet, count: usize) -> Result<()> {

@@ -1,12 +1,10 @@
 //! `aqueduct replay` on a running fleet.
 
 use anyhow::Result;
-use aqueduct_tests::{Fleet, Program, eventually, servers};
+use aqueduct_tests::{Fleet, PATIENCE, Program, eventually, servers};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
-
-use crate::fleet::PATIENCE;
 
 const GROUP: [&str; 4] = ["--worker", "sync-rds", "--view", "products"];
 

@@ -8,7 +8,7 @@ use aqueduct_engine::{Outcome, Record, Sink, SinkError};
 use aqueduct_service::Settings;
 use aqueduct_sync_search::classify::DOCUMENT_REFUSED;
 use aqueduct_sync_search::sink::IndexSink;
-use aqueduct_tests::{Private, Server, eventually};
+use aqueduct_tests::{PATIENCE, Private, Server, eventually};
 use aqueduct_views::opensearch::Registry;
 use aqueduct_views::{Generation, MappingError};
 use bytesize::ByteSize;
@@ -163,6 +163,31 @@ async fn a_deleted_item_is_hidden_and_no_late_event_brings_it_back() {
     assert!(search(&settings, everything()).await.is_empty());
     assert_eq!(apply(&sink, [named(4)]).await, [Outcome::Applied], "created again");
     assert_eq!(search(&settings, everything()).await, ["o"]);
+}
+
+/// OpenSearch keeps the version of a deleted document for `index.gc_deletes`, a minute by default. A sink that deletes
+/// documents brings them back by an event that is later than that.
+#[tokio::test]
+async fn a_deleted_item_stays_deleted_when_opensearch_has_forgotten_what_was_deleted() {
+    let settings = settings().await;
+    let sink = orders(&settings).await;
+    let short = json!({ "index.gc_deletes": "1s" });
+    assert_eq!(http(&settings, Method::Put, "{}orders-g1/_settings", Some(short)).await.0, 200);
+    let named = |version| order("o", version, json!({ "customerName": "Ann" }));
+    apply(&sink, [named(1)]).await;
+    apply(&sink, [deletion("o", 3)]).await;
+
+    let other = |version| format!("{{}}orders-g1/_doc/acme%7Cother?version_type=external&version={version}");
+    let document = || Some(json!({ "tenant": "acme", "id": "other", "item_version": 1, "deleted": true }));
+    assert_eq!(http(&settings, Method::Put, &other(1), document()).await.0, 201);
+    assert_eq!(http(&settings, Method::Delete, &other(3), None).await.0, 200);
+    eventually("a deleted document is forgotten and comes back", PATIENCE, || async {
+        (http(&settings, Method::Put, &other(2), document()).await.0 == 201).then_some(())
+    })
+    .await;
+
+    assert_eq!(apply(&sink, [named(2)]).await, [Outcome::Stale]);
+    assert_eq!(stored(&settings, "o").await["deleted"], true);
 }
 
 #[tokio::test]

@@ -12,14 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use aqueduct_tests::{
-    Fleet, Private, Program, Scratch, Server, Servers, binaries, eventually, servers, unique,
+    Fleet, PATIENCE, Private, Program, Scratch, Server, Servers, binaries, eventually, servers, unique,
 };
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use crate::fleet::PATIENCE;
 use crate::service::{MODEL, NOBODY, Run, Running, text};
 
 use self::certificates::Certificates;

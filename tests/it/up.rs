@@ -39,6 +39,19 @@ struct Shown {
 impl Up {
     /// Runs `aqueduct local up` and returns when it says that the stack is up.
     async fn start(arguments: &[&str]) -> Result<Up> {
+        let mut up = Up::begin(arguments).await?;
+        eventually("the stack is up", PATIENCE, || {
+            let ended = up.supervisor.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", up.shown());
+            let is_up = up.shown().contains("The stack is up.");
+            async move { is_up.then_some(()) }
+        })
+        .await;
+        Ok(up)
+    }
+
+    /// Runs `aqueduct local up`.
+    async fn begin(arguments: &[&str]) -> Result<Up> {
         let (servers, name) = (servers().await, unique());
         let folder = Scratch::new()?;
         let program = binaries().await?.join("aqueduct");
@@ -60,15 +73,8 @@ impl Up {
             .arg(folder.path().join("stack"))
             .args(arguments);
         up.stderr(fs::File::create(folder.path().join("shown"))?);
-        let mut up = Up { supervisor: up.spawn()?, folder, program };
-        eventually("the stack is up", PATIENCE, || {
-            let ended = up.supervisor.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}: {}", up.shown());
-            let is_up = up.shown().contains("The stack is up.");
-            async move { is_up.then_some(()) }
-        })
-        .await;
-        Ok(up)
+        up.stdout(fs::File::create(folder.path().join("printed"))?);
+        Ok(Up { supervisor: up.spawn()?, folder, program })
     }
 
     /// All that it printed so far.
@@ -201,6 +207,32 @@ fn ticket_model(folder: &Path) -> Result<PathBuf> {
     fs::create_dir(&folder)?;
     fs::write(folder.join("ticket.yaml"), model)?;
     Ok(folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_drives_two_thousand_commands_finds_that_all_stores_agree_and_ends_with_0() -> Result<()> {
+    let mut up = Up::begin(&["--once"]).await?;
+    let started = eventually("the fleet runs", PATIENCE, || {
+        let started = descendants(up.supervisor.id());
+        async move { (started.len() >= 4).then_some(started) }
+    })
+    .await;
+    let supervisor = &mut up.supervisor;
+    let ended = eventually("it ends", 3 * PATIENCE, || {
+        let ended = supervisor.try_wait().unwrap();
+        async move { ended }
+    })
+    .await;
+    ensure!(ended.success(), "{ended}: {}", up.shown());
+    let printed = fs::read_to_string(up.folder.path().join("printed"))? + &up.shown();
+    let commands = printed.split_whitespace().find_map(|word| match word.replace(',', "").parse() {
+        Ok(commands @ 2000..2100_u32) => Some(commands),
+        _ => None,
+    });
+    ensure!(commands.is_some() && printed.contains("agree"), "{printed}");
+    let left: Vec<&u32> = started.iter().filter(|&&child| runs(child)).collect();
+    ensure!(left.is_empty(), "{left:?} run on");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

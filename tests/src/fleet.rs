@@ -1,11 +1,12 @@
 //! A fleet of real processes against test servers, under the supervisor of the local stack.
 
 mod checks;
+mod invariants;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,15 +35,33 @@ pub struct Plan {
     model: Option<PathBuf>,
     programs: Vec<Program>,
     workers: usize,
-    failpoints: BTreeMap<String, String>,
+    /// By process.
+    variables: Vec<(String, &'static str, String)>,
+    kills: Vec<Scratch>,
 }
 
 impl Plan {
-    /// Arms failpoints in a process, such as `before-flush=20*off->return`: it is killed at its twenty-first flush, in each of
-    /// its lives. What there are, `crates/engine/src/failpoints.rs` says.
+    /// Arms failpoints in a process, such as `before-flush=20*off->return`: it is killed at the twenty-first flush of a life, in
+    /// its first lives, so many times. What there are, `crates/engine/src/failpoints.rs` says.
+    ///
+    /// # Errors
+    ///
+    /// When the files that count the kills cannot be written.
+    pub fn failpoints(mut self, process: &str, points: &str, kills: u32) -> Result<Self> {
+        let folder = Scratch::new()?;
+        for kill in 0..kills {
+            fs::write(folder.path().join(kill.to_string()), "")?;
+        }
+        let path = folder.path().display().to_string();
+        self.kills.push(folder);
+        Ok(self.variable(process, "FAILPOINTS", points).variable(process, "FAILPOINT_KILLS", path))
+    }
+
+    /// A variable in the environment of one process, such as a setting that it has differently: `sync-rds-1`,
+    /// `AQUEDUCT__POSTGRES__URL`.
     #[must_use]
-    pub fn failpoints(mut self, process: &str, points: &str) -> Self {
-        self.failpoints.insert(process.to_owned(), points.to_owned());
+    pub fn variable(mut self, process: &str, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((process.to_owned(), name, value.into()));
         self
     }
 
@@ -53,11 +72,34 @@ impl Plan {
         self
     }
 
+    /// The URL of its database.
+    ///
+    /// # Panics
+    ///
+    /// Never: a plan has one from the beginning.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.settings["postgres.url"].as_str().expect("a URL").to_owned()
+    }
+
     /// Another model than the shop.
     #[must_use]
     pub fn model(mut self, folder: impl Into<PathBuf>) -> Self {
         self.model = Some(folder.into());
         self
+    }
+
+    /// A process that dies or freezes is out of its consumer groups after six seconds, the least a broker allows by default.
+    #[must_use]
+    pub fn short_sessions(self) -> Self {
+        let times = [
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "1000"),
+            ("max.poll.interval.ms", "10000"),
+        ];
+        times
+            .into_iter()
+            .fold(self, |plan, (name, value)| plan.set(&format!("kafka.properties.\"{name}\""), value))
     }
 
     /// These programs alone.
@@ -111,7 +153,7 @@ impl Plan {
             ready = fleet::ready(&members, READY_PATIENCE) => ready.with_context(|| logs(&members))?,
             failed = running.failed() => failed?,
         }
-        Ok(Fleet { settings, settings_file: file, running, board, _folder: folder })
+        Ok(Fleet { settings, settings_file: file, running, board, _folder: folder, _kills: self.kills })
     }
 
     fn plan(&self, site: &Site) -> Result<Vec<fleet::Planned>> {
@@ -127,8 +169,10 @@ impl Plan {
             }
         }
         for planned in &mut planned {
-            if let Some(points) = self.failpoints.get(&planned.member.name) {
-                *planned = planned.clone().with_variable("FAILPOINTS", points);
+            for (process, name, value) in &self.variables {
+                if *process == planned.member.name {
+                    *planned = planned.clone().with_variable(name, value);
+                }
             }
         }
         Ok(planned)
@@ -145,6 +189,7 @@ pub struct Fleet {
     running: fleet::Fleet,
     board: Arc<Board>,
     _folder: Scratch,
+    _kills: Vec<Scratch>,
 }
 
 impl Fleet {
@@ -165,7 +210,8 @@ impl Fleet {
             model: None,
             programs: [&[Program::CommandApi], &Program::WORKERS[..]].concat(),
             workers: 1,
-            failpoints: BTreeMap::new(),
+            variables: Vec::new(),
+            kills: Vec::new(),
         }
     }
 
@@ -192,6 +238,13 @@ impl Fleet {
             .into_iter()
             .find(|member| member.name == name)
             .expect("a process of this name")
+    }
+
+    /// The names of its workers.
+    #[must_use]
+    pub fn workers(&self) -> Vec<String> {
+        let workers = self.board.stack().fleet.into_iter().filter(|member| member.api.is_none());
+        workers.map(|member| member.name).collect()
     }
 
     /// The sums of a process's metrics; none while it does not answer.
@@ -256,8 +309,9 @@ pub async fn binaries() -> Result<PathBuf> {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     let build = || {
         let own = std::env::current_exe()?;
-        // …/target/debug/deps/it-0123456789abcdef
-        let folder = own.parent().and_then(Path::parent).context("no target folder")?.to_owned();
+        // …/target/debug/deps/servers-0123456789abcdef, or …/target/debug/aqueduct-soak
+        let folder = own.parent().context("no target folder")?;
+        let folder = folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder).to_owned();
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--workspace", "--bins"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

@@ -8,14 +8,20 @@
 
 pub mod faults;
 mod fleet;
+mod proxy;
+mod refusals;
 mod scratch;
 mod servers;
+mod traffic;
 
 pub use aqueduct_cli::local::fleet::Program;
 pub use aqueduct_cli::local::servers::Server;
 pub use fleet::{Ended, Fleet, Plan, binaries};
+pub use proxy::{Proxy, Weather};
+pub use refusals::{Refusal, Refusing};
 pub use scratch::Scratch;
 pub use servers::{Private, Servers, servers};
+pub use traffic::{PATIENCE, Traffic, under_traffic};
 
 use std::time::Duration;
 

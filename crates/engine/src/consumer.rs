@@ -234,7 +234,7 @@ impl Consumer {
         if list.count() == 0 {
             return Ok(());
         }
-        fail::fail_point!("before-commit", |_| crate::failpoints::kill());
+        fail::fail_point!("before-commit", crate::failpoints::armed(), |_| crate::failpoints::kill());
         self.consumer.commit(&list, CommitMode::Sync)
     }
 

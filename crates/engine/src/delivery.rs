@@ -185,10 +185,11 @@ impl<S: Sink> Delivery<S> {
 
     async fn apply(&self, settlement: &mut Settlement, slots: &mut [Option<Record>], chunk: &[usize]) {
         let records: Vec<Record> = chunk.iter().filter_map(|index| slots[*index].take()).collect();
-        fail::fail_point!("before-flush", |_| crate::failpoints::kill());
+        fail::fail_point!("slow-flush");
+        fail::fail_point!("before-flush", crate::failpoints::armed(), |_| crate::failpoints::kill());
         let begun = Instant::now();
         let answer = self.sink.apply(&records).await;
-        fail::fail_point!("after-flush", |_| crate::failpoints::kill());
+        fail::fail_point!("after-flush", crate::failpoints::armed(), |_| crate::failpoints::kill());
         self.metrics.batch(records.len(), begun.elapsed());
         if answer.is_ok() {
             self.progress.store_answers();
@@ -237,7 +238,9 @@ impl<S: Sink> Delivery<S> {
         let (group, reason) = (&self.group.id, &dead.reason);
         match self.dead_letters.set_aside(&self.group, &self.names, record, dead, resting::<S>()).await {
             Ok(filed) => {
-                fail::fail_point!("after-dead-letter", |_| crate::failpoints::kill());
+                fail::fail_point!("after-dead-letter", crate::failpoints::armed(), |_| {
+                    crate::failpoints::kill()
+                });
                 self.progress.moved();
                 error!(group, ?record, code = reason.code, attempts = dead.attempts, "dead letter: {reason}");
                 Ok(filed)

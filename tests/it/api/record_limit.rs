@@ -4,10 +4,8 @@ use std::fs;
 
 use aqueduct_contract::{ItemKey, Names, Version};
 use aqueduct_store::EventStore;
-use aqueduct_tests::{Fleet, Program, Scratch, eventually, servers};
+use aqueduct_tests::{Fleet, PATIENCE, Program, Scratch, eventually, servers};
 use serde_json::{Value, json};
-
-use crate::fleet::PATIENCE;
 
 const LIMIT: usize = 50_000;
 const NOTE: &str = "aqueduct: v1\ntype: NOTE\nschema: { type: object }\n";

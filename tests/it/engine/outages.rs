@@ -121,8 +121,8 @@ async fn what_a_saturated_store_took_is_remembered() {
     .await;
     member.stop().await;
     assert_eq!(applied.count(), 1000);
-    // From a hundred down to ten costs 26 refusals; after that a larger batch is tried now and then. Ten batches of a hundred,
-    // each halved anew, would be refused 150 times.
+    // From a hundred down to ten costs 26 refusals; after that a larger batch is tried every few. Ten batches of a hundred, each
+    // halved anew, would be refused 150 times.
     let refused = refused.load(Ordering::SeqCst);
     assert!((26..80).contains(&refused), "{refused}");
 }
