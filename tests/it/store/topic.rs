@@ -31,7 +31,8 @@ impl Record {
     }
 }
 
-/// All records of a topic now, each partition in order.
+/// All records of a topic now, each partition in order. Publishers may go on meanwhile: what they repeat later is not read, and is
+/// not taken for a record of another partition.
 pub(super) async fn read(kafka: &kafka::Settings, topic: &str) -> Vec<Record> {
     let (kafka, topic) = (kafka.clone(), topic.to_owned());
     let read = move || {
@@ -41,19 +42,25 @@ pub(super) async fn read(kafka: &kafka::Settings, topic: &str) -> Vec<Record> {
         let timeout = Duration::from_secs(20);
         let metadata = consumer.fetch_metadata(Some(&topic), timeout).unwrap();
         let mut assignment = TopicPartitionList::new();
-        let mut left = 0;
+        let mut unread = HashMap::new();
         for partition in metadata.topics()[0].partitions() {
             // A new partition has no leader for a moment.
             let mut tries =
                 (0..1000).filter_map(|_| consumer.fetch_watermarks(&topic, partition.id(), timeout).ok());
             let (low, high) = tries.next().unwrap();
-            left += high - low;
+            if low < high {
+                unread.insert(partition.id(), high);
+            }
             assignment.add_partition_offset(&topic, partition.id(), Offset::Beginning).unwrap();
         }
         consumer.assign(&assignment).unwrap();
         let mut records = Vec::new();
-        while left > 0 {
+        while !unread.is_empty() {
             let message = consumer.poll(timeout).unwrap().unwrap();
+            let Some(&end) = unread.get(&message.partition()) else { continue };
+            if message.offset() + 1 == end {
+                unread.remove(&message.partition());
+            }
             let headers = message.headers().unwrap();
             records.push(Record {
                 partition: message.partition(),
@@ -66,7 +73,6 @@ pub(super) async fn read(kafka: &kafka::Settings, topic: &str) -> Vec<Record> {
                     .map(|header| (header.key.to_owned(), header.value.unwrap().to_vec()))
                     .collect(),
             });
-            left -= 1;
         }
         records
     };
