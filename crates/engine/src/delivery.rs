@@ -148,12 +148,10 @@ impl<S: Sink> Delivery<S> {
         }
         for (index, (record, tenure)) in slots.iter().zip(tenures).enumerate() {
             let Some(record) = record else { continue };
-            if tenure.letters().count() == 0
-                || !matches!(settlement.verdict(index), Some(Verdict::Applied | Verdict::Stale))
-            {
+            if !matches!(settlement.verdict(index), Some(Verdict::Applied | Verdict::Stale)) {
                 continue;
             }
-            let Some(moot) = tenure.letters().made_moot_by(record, record.version()) else { continue };
+            let Some(moot) = tenure.letters().made_moot_by(record) else { continue };
             match self.letters.remove_if_unchanged(&moot).await {
                 Ok(_) => tenure.letters().remove(&moot),
                 Err(error) => debug!(?record, %error, "a moot letter could not be removed"),

@@ -216,7 +216,7 @@ impl<S: Sink> Dispatcher<S> {
         self.lag.of(self.partitions.values().map(|partition| &*partition.tenure));
     }
 
-    /// Loads the letters of partitions that are new or have some.
+    /// Loads the letters of the partitions whose turn it is.
     fn load_letters(&mut self, now: Instant) {
         for (epoch, partition) in &mut self.partitions {
             if partition.tenure.has_ended() || partition.load_at.take_if(|then| now >= *then).is_none() {
@@ -246,10 +246,14 @@ impl<S: Sink> Dispatcher<S> {
                 for record in partition.letters_known() {
                     self.lanes.push(Queued { tenure: tenure.clone(), record }, now);
                 }
+                let looks = if tenure.letters().count() > 0 { 1 } else { IDLE_LOOKS };
+                partition.load_at = Some(now + looks * self.settings.letters_interval);
             }
-            Err(error) => self.delivery.store_failed("letters were not loaded", 1, &error),
+            Err(error) => {
+                self.delivery.store_failed("letters were not loaded", 1, &error);
+                partition.load_at = Some(now + self.settings.letters_interval);
+            }
         }
-        partition.load_at = Some(now + self.settings.letters_interval);
         Ok(())
     }
 
@@ -300,6 +304,10 @@ impl<S: Sink> Dispatcher<S> {
                 Verdict::Returned => {}
                 Verdict::Held => self.hold(tenure.epoch, record, delivered.braked.as_ref()),
                 _ => {
+                    if verdict == Verdict::DeadLettered {
+                        let soon = Instant::now() + self.settings.letters_interval;
+                        partition.load_at = partition.load_at.map(|then| then.min(soon));
+                    }
                     tenure.release_bytes(record.size());
                     tenure.release_records(partition.ledger.finish(record.offset));
                 }
@@ -453,13 +461,21 @@ impl<S: Sink> Dispatcher<S> {
         }
         self.metrics.paused.set(paused);
         self.metrics.braked.set(braked);
-        self.metrics.batch_limit.set(i64::try_from(self.pace.records()).unwrap_or(i64::MAX));
-        self.metrics.lanes_limit.set(i64::try_from(self.pace.lanes()).unwrap_or(i64::MAX));
-        self.metrics.letters.set(i64::try_from(letters).unwrap_or(i64::MAX));
-        self.metrics.window_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+        for (gauge, value) in [
+            (&self.metrics.batch_limit, self.pace.records()),
+            (&self.metrics.lanes_limit, self.pace.lanes()),
+            (&self.metrics.letters, letters),
+            (&self.metrics.window_bytes, bytes),
+            (&self.metrics.in_flight, in_flight),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
     }
 }
+
+/// How much more seldom the letters of a partition are looked at that has none. One may appear all the same: of a process that has
+/// lost the partition and does not know it yet.
+const IDLE_LOOKS: u32 = 12;
 
 /// How long leaving the group may take: a synchronous commit and a farewell.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use aqueduct_contract::Version;
 use aqueduct_store::letters::{Filed, State};
 
 use crate::Record;
@@ -41,9 +40,9 @@ impl OpenLetters {
     }
 
     /// The letter that a sink makes moot by holding this version of the item, or a later one.
-    pub(crate) fn made_moot_by(&self, record: &Record, version: Option<Version>) -> Option<Filed> {
+    pub(crate) fn made_moot_by(&self, record: &Record) -> Option<Filed> {
         let filed = self.of(record)?;
-        (filed.letter.version? <= version?).then(|| filed.clone())
+        (filed.letter.version? <= record.version()?).then(|| filed.clone())
     }
 
     /// A letter as it stands now.

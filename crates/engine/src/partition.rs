@@ -17,7 +17,7 @@ pub(crate) struct Partition {
     waiting: Vec<Record>,
     /// Its letters must be known before anything of it is applied, and are not yet.
     letters_awaited: bool,
-    /// When to load its letters again.
+    /// When to load its letters again; `None` while they are being loaded.
     pub(crate) load_at: Option<Instant>,
     stop: Option<Stop>,
 }

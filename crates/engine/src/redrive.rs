@@ -11,7 +11,7 @@ use aqueduct_contract::{Event, ItemKey, Version};
 use aqueduct_store::letters::{Filed, State};
 use aqueduct_store::{Letter, events};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::delivery::{Delivered, Delivery};
 use crate::lanes::Redrive;
@@ -165,7 +165,7 @@ impl<S: Sink> Delivery<S> {
         self.metrics.retry("letter");
         self.progress.moved();
         if failures.is_power_of_two() {
-            tracing::warn!(group = self.group.id, failures, "{what}: {}", chain(error));
+            warn!(group = self.group.id, failures, "{what}: {}", chain(error));
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct Settings {
     /// The longest of these pauses.
     #[serde(with = "humantime_serde")]
     pub brake_pause_max: Duration,
-    /// How often the letters of a partition are looked at, while it has some: how soon a redrive begins.
+    /// How often the letters of a partition are looked at: how soon a redrive begins. A twelfth as often while it has none.
     #[serde(with = "humantime_serde")]
     pub letters_interval: Duration,
     /// Redrives of one letter to no avail, before it is quarantined.

@@ -78,6 +78,28 @@ async fn a_redrive_applies_the_latest_state_from_the_store_and_sends_nothing_to_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_an_earlier_owner_leaves_behind_is_redriven_too() {
+    let stage = Stage::new(1).await;
+    let (failing, applied) = (Failing::these([1]), Applied::default());
+    let member = join_state(&stage, &failing, &applied);
+    stage.write("one", 1).await;
+    stage.all_committed().await;
+    let late = stage.letter("one").await.unwrap().letter;
+    member.stop().await;
+
+    failing.mend(1);
+    stage.redrive("one").await;
+    let member = join_state(&stage, &failing, &applied);
+    stage.letter_gone("one").await;
+    // The earlier owner was only stopped, files its letter now, and somebody has it tried again.
+    stage.letters.put(&late).await.unwrap();
+    stage.redrive("one").await;
+    stage.letter_gone("one").await;
+    assert_eq!(applied.of("one"), [1, 1]);
+    member.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_later_version_makes_the_letter_of_a_state_moot() {
     let stage = Stage::new(1).await;
     let (failing, applied) = (Failing::these([1]), Applied::default());
