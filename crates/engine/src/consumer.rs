@@ -31,7 +31,7 @@ use tracing::{info, warn};
 
 use self::context::{Context, Rebalance};
 use self::intake::{Intake, Source};
-use self::positions::{Start, lists, starts};
+use self::positions::{Start, list, starts};
 use crate::tenure::{Epoch, Tenure};
 use crate::{Group, Progress, Record};
 
@@ -267,7 +267,7 @@ impl Consumer {
 
     /// Reads these partitions from where they start.
     fn begin(&mut self, starts: Vec<Start>) -> Result<(), Gone> {
-        context::assign(&self.consumer, &lists(&starts).1);
+        context::assign(&self.consumer, &list(&starts));
         let assigned: Vec<Assigned> = starts.into_iter().map(|start| self.new_source(start)).collect();
         info!(partitions = ?assigned.iter().map(|one| &one.tenure).collect::<Vec<_>>(), "assigned");
         self.send(Event::Assigned(assigned))
@@ -344,17 +344,17 @@ impl Consumer {
     /// Retention overtook the reading: what was read before is still ours to apply, so the assignment stays.
     fn skip(&mut self, start: &Start) -> Result<(), Gone> {
         let Some((epoch, held)) = self.intake.skip(start) else { return Ok(()) };
-        let (partition, begun) = lists(std::slice::from_ref(start));
+        let partition = list(std::slice::from_ref(start));
         // Not a seek: librdkafka has stopped fetching this partition, and refuses to seek where it does not fetch.
         context::unassign(&self.consumer, &partition);
-        context::assign(&self.consumer, &begun);
+        context::assign(&self.consumer, &partition);
         self.send(Event::Fetched { records: held, more: false })?;
         self.send(Event::Skipped { epoch, to: start.offset, lost: start.lost })
     }
 
     /// The topic is another one than it was.
     fn begin_anew(&mut self, start: Start) -> Result<(), Gone> {
-        let (partition, _) = lists(std::slice::from_ref(&start));
+        let partition = list(std::slice::from_ref(&start));
         let epochs = self.epochs_of(&partition);
         self.unassign(&partition);
         self.send(Event::Lost(epochs))?;

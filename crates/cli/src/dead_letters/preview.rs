@@ -6,6 +6,7 @@
 use anyhow::{Context, Result};
 use aqueduct_contract::{Event, ItemKey, Worker, format_time};
 use aqueduct_model::PostgresView;
+use aqueduct_service::SettingsFile;
 use aqueduct_service::groups::Listed;
 use aqueduct_store::{Letter, data};
 use aqueduct_views::postgres::{Row, row};
@@ -15,7 +16,6 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use super::desk::Desk;
 use crate::fleet::Chosen;
-use aqueduct_service::SettingsFile;
 
 /// The read models, as the registries list them now.
 pub(super) struct Preview {

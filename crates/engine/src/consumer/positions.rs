@@ -53,18 +53,16 @@ impl Start {
     }
 }
 
-/// These partitions, without and with where they start.
-pub(super) fn lists(starts: &[Start]) -> (TopicPartitionList, TopicPartitionList) {
-    let (mut partitions, mut begun) = (TopicPartitionList::new(), TopicPartitionList::new());
+/// These partitions and where they start, as librdkafka takes them.
+pub(super) fn list(starts: &[Start]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
     for start in starts {
-        partitions.add_partition(&start.topic, start.partition);
-        if let Err(error) =
-            begun.add_partition_offset(&start.topic, start.partition, Offset::Offset(start.offset))
-        {
+        let offset = Offset::Offset(start.offset);
+        if let Err(error) = list.add_partition_offset(&start.topic, start.partition, offset) {
             error!(%error, ?start, "a partition cannot be assigned");
         }
     }
-    (partitions, begun)
+    list
 }
 
 /// Where the group starts in each of the partitions.
