@@ -28,8 +28,7 @@ async fn every_promised_metric_exists_and_moves() -> Result<()> {
     let fleet = Fleet::on(servers().await).await.start().await?;
     drive(&fleet, 200, 2).await?.settle(PATIENCE).await?;
     for worker in ["projector-1", "sync-rds-1", "sync-search-1"] {
-        let url = format!("http://{}/metrics", fleet.member(worker).admin);
-        let text = reqwest::get(url).await?.text().await?;
+        let text = fleet.metrics_text(worker).await?;
         let lag =
             text.lines().find(|line| line.starts_with("aqueduct_consumer_lag_records{")).context("no lag")?;
         assert!(["group=", "topic=", "partition="].iter().all(|label| lag.contains(label)), "{lag}");

@@ -23,7 +23,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::OnceCell;
 use toml::Value;
 
-use crate::{Scratch, Servers, unique};
+use crate::proxy::host;
+use crate::{Network, Scratch, Servers, unique};
 
 pub use checks::Ended;
 
@@ -72,14 +73,24 @@ impl Plan {
         self
     }
 
-    /// The URL of its database.
-    ///
-    /// # Panics
-    ///
-    /// Never: a plan has one from the beginning.
+    /// Every worker reaches its store through this network, and the fleet's own checks do not.
     #[must_use]
-    pub fn database(&self) -> String {
-        self.settings["postgres.url"].as_str().expect("a URL").to_owned()
+    pub fn through(self, network: &Network) -> Self {
+        let database = self.settings["postgres.url"].as_str().unwrap_or_default();
+        let database = database.replace(host(database), &network.postgres.address.to_string());
+        (1..=self.workers).fold(self, |plan, number| {
+            plan.variable(&format!("sync-rds-{number}"), "AQUEDUCT__POSTGRES__URL", &database)
+                .variable(
+                    &format!("sync-search-{number}"),
+                    "AQUEDUCT__OPENSEARCH__URL",
+                    format!("http://{}", network.opensearch.address),
+                )
+                .variable(
+                    &format!("projector-{number}"),
+                    "AQUEDUCT__DYNAMODB__ENDPOINT",
+                    network.dynamodb_url(),
+                )
+        })
     }
 
     /// Another model than the shop.

@@ -17,7 +17,7 @@ mod traffic;
 pub use aqueduct_cli::local::fleet::Program;
 pub use aqueduct_cli::local::servers::Server;
 pub use fleet::{Ended, Fleet, Plan, binaries};
-pub use proxy::{Proxy, Weather};
+pub use proxy::{Network, Proxy, Weather};
 pub use refusals::{Refusal, Refusing};
 pub use scratch::Scratch;
 pub use servers::{Private, Servers, servers};

@@ -65,6 +65,49 @@ impl Drop for Proxy {
     }
 }
 
+/// A proxy in front of each store; processes of a fleet go [through](crate::Plan::through) it.
+pub struct Network {
+    pub(crate) postgres: Proxy,
+    pub(crate) opensearch: Proxy,
+    pub(crate) dynamodb: Proxy,
+}
+
+impl Network {
+    /// Stands in front of these servers, `host:port` or a URL each.
+    ///
+    /// # Errors
+    ///
+    /// When no port is free.
+    pub async fn of(postgres: &str, opensearch: &str, dynamodb: &str) -> Result<Network> {
+        Ok(Network {
+            postgres: Proxy::of(host(postgres)).await?,
+            opensearch: Proxy::of(host(opensearch)).await?,
+            dynamodb: Proxy::of(host(dynamodb)).await?,
+        })
+    }
+
+    /// The URL of DynamoDB through it.
+    #[must_use]
+    pub fn dynamodb_url(&self) -> String {
+        format!("http://{}", self.dynamodb.address)
+    }
+
+    /// So for all of them, for a while; then fair again.
+    pub async fn spell(&self, weather: Weather, lasts: Duration) {
+        let proxies = [&self.postgres, &self.opensearch, &self.dynamodb];
+        proxies.iter().for_each(|proxy| proxy.set(weather));
+        sleep(lasts).await;
+        proxies.iter().for_each(|proxy| proxy.set(Weather::Fair));
+    }
+}
+
+/// The `host:port` of a URL, or of what is that already.
+pub(crate) fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 async fn pass(client: TcpStream, server: String, weather: watch::Receiver<Weather>) {
     if *weather.borrow() == Weather::Reset {
         reset(client);

@@ -67,8 +67,7 @@ impl Fleet {
     /// When a worker does not answer, or has.
     pub async fn nothing_was_set_aside(&self) -> Result<()> {
         for worker in self.workers() {
-            let url = format!("http://{}/metrics", self.member(&worker).admin);
-            let text = reqwest::get(url).await?.text().await?;
+            let text = self.metrics_text(&worker).await?;
             let is_set_aside =
                 |line: &&str| line.contains("outcome=\"dead_lettered\"") && !line.ends_with(" 0");
             let set_aside: Vec<&str> = text.lines().filter(is_set_aside).collect();

@@ -9,7 +9,7 @@ use aqueduct_tests::eventually;
 use tokio::sync::Semaphore;
 
 use super::stage::{
-    Applied, EventPuppet, Member, PATIENCE, Stage, StatePuppet, assert_nothing_unaccounted, metric,
+    Applied, EventPuppet, Gate, Member, PATIENCE, Stage, StatePuppet, assert_nothing_unaccounted, metric,
 };
 
 /// The first appearance of every version is in order, and none is missing.
@@ -106,20 +106,12 @@ async fn a_stop_waits_for_what_is_in_flight_and_commits_it() {
     let stage = Stage::new(1).await;
     stage.publish("one", 1).await;
     let applied = Applied::default();
-    let (entered, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (seen, inside, outside) = (applied.clone(), entered.clone(), leave.clone());
-    let member = stage.join(EventPuppet::new(move |batch| {
-        let (seen, inside, outside) = (seen.clone(), inside.clone(), outside.clone());
-        async move {
-            inside.add_permits(1);
-            outside.acquire().await.unwrap().forget();
-            seen.note_all(&batch)
-        }
-    }));
-    entered.acquire().await.unwrap().forget();
+    let gate = Gate::closed();
+    let member = stage.join(gate.before(&applied));
+    gate.reached().await;
     member.begin_stop();
     assert_eq!(stage.committed().await, [Some(0)], "the start is committed, what is in flight is not");
-    leave.add_permits(1);
+    gate.open();
     let registry = member.stop().await;
     assert_eq!(applied.of("one"), [1]);
     assert_eq!(stage.committed().await, [Some(1)]);

@@ -1,6 +1,5 @@
 //! Where a group starts, what it commits, and what it says of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_store::{Error, kafka};
@@ -8,9 +7,8 @@ use aqueduct_tests::eventually;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::Semaphore;
 
-use super::stage::{Applied, EventPuppet, Member, PATIENCE, Stage, metric};
+use super::stage::{Applied, EventPuppet, Gate, Member, PATIENCE, Stage, metric};
 
 fn join(stage: &Stage, applied: &Applied) -> Member {
     let seen = applied.clone();
@@ -105,24 +103,16 @@ async fn a_group_that_retention_overtakes_while_it_reads_goes_on_and_says_so() {
         stage.publish("one", version).await;
     }
     let applied = Applied::default();
-    let (entered, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let (seen, inside, outside) = (applied.clone(), entered.clone(), leave.clone());
-    let member = stage.join(EventPuppet::new(move |batch| {
-        let (seen, inside, outside) = (seen.clone(), inside.clone(), outside.clone());
-        async move {
-            inside.add_permits(1);
-            let _left = outside.acquire().await.unwrap();
-            seen.note_all(&batch)
-        }
-    }));
-    entered.acquire().await.unwrap().forget();
+    let gate = Gate::closed();
+    let member = stage.join(gate.before(&applied));
+    gate.reached().await;
     // Read, but neither applied nor below the position of the group.
     eventually("the window is full", PATIENCE, || async {
         (member.metric("aqueduct_records_in_flight", None) >= 5.0).then_some(())
     })
     .await;
     remove_below(&stage, 38).await;
-    leave.add_permits(1);
+    gate.open();
     stage.all_committed().await;
     let lost = member.metric("aqueduct_records_lost_total", None);
     member.stop().await;

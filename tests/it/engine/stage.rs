@@ -22,6 +22,7 @@ use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHead
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -398,6 +399,42 @@ impl<const STATE: bool> Sink for Puppet<STATE> {
 
     fn apply(&self, batch: &[Record]) -> impl Future<Output = Answer> + Send {
         (self.stage)(batch.to_vec())
+    }
+}
+
+/// Where the batches of a sink stop until it is opened.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    waiting: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Gate {
+    pub(crate) fn closed() -> Gate {
+        Gate { waiting: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// A sink whose batches are noted once they are through.
+    pub(crate) fn before(&self, applied: &Applied) -> EventPuppet {
+        let (gate, applied) = (self.clone(), applied.clone());
+        EventPuppet::new(move |batch| {
+            let (gate, applied) = (gate.clone(), applied.clone());
+            async move {
+                gate.waiting.add_permits(1);
+                let _through = gate.open.acquire().await.unwrap();
+                applied.note_all(&batch)
+            }
+        })
+    }
+
+    /// Waits until a batch stands before it.
+    pub(crate) async fn reached(&self) {
+        self.waiting.acquire().await.unwrap().forget();
+    }
+
+    /// Lets all through, one after the other, from now on.
+    pub(crate) fn open(&self) {
+        self.open.add_permits(1);
     }
 }
 

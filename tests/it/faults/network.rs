@@ -2,32 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use aqueduct_tests::{Fleet, Proxy, Weather, servers, under_traffic};
+use anyhow::Result;
+use aqueduct_tests::{Fleet, Network, Weather, servers, under_traffic};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_to_the_stores_that_are_reset_hang_or_crawl_lose_nothing() -> Result<()> {
     let servers = servers().await;
-    let host = |url: &str| {
-        let host = url.rsplit_once('@').map_or(url, |(_, host)| host);
-        host.trim_start_matches("http://")
-            .trim_start_matches("postgres://")
-            .split('/')
-            .next()
-            .map(str::to_owned)
-    };
-    let plan = Fleet::on(servers).await;
-    let dynamodb = Proxy::of(&host(&servers.dynamodb).context("no host")?).await?;
-    let postgres = Proxy::of(&host(&servers.postgres).context("no host")?).await?;
-    let opensearch = Proxy::of(&host(&servers.opensearch).context("no host")?).await?;
-    let database =
-        plan.database().replace(&host(&servers.postgres).context("no host")?, &postgres.address.to_string());
-    let dynamodb_url = format!("http://{}", dynamodb.address);
-    let plan = plan
-        .variable("sync-rds-1", "AQUEDUCT__POSTGRES__URL", database)
-        .variable("sync-search-1", "AQUEDUCT__OPENSEARCH__URL", format!("http://{}", opensearch.address))
-        .variable("projector-1", "AQUEDUCT__DYNAMODB__ENDPOINT", &dynamodb_url)
-        .variable("command-api", "AQUEDUCT__DYNAMODB__ENDPOINT", &dynamodb_url);
+    let network = Network::of(&servers.postgres, &servers.opensearch, &servers.dynamodb).await?;
+    let plan = Fleet::on(servers).await.through(&network);
+    let plan = plan.variable("command-api", "AQUEDUCT__DYNAMODB__ENDPOINT", network.dynamodb_url());
     let fleet = plan.start().await?;
     under_traffic(&fleet, 60, 51, async |traffic| {
         for weather in [
@@ -36,14 +19,7 @@ async fn connections_to_the_stores_that_are_reset_hang_or_crawl_lose_nothing() -
             Weather::Late(Duration::from_millis(200)),
             Weather::Narrow(20_000),
         ] {
-            for proxy in [&postgres, &opensearch, &dynamodb] {
-                proxy.set(weather);
-            }
-            // For so long it lasts.
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            for proxy in [&postgres, &opensearch, &dynamodb] {
-                proxy.set(Weather::Fair);
-            }
+            network.spell(weather, Duration::from_secs(5)).await;
             traffic.flows(30).await;
             fleet.commits_follow_effects().await?;
         }

@@ -9,8 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use aqueduct_tests::{Fleet, Private, Proxy, Refusal, Refusing, Server, Traffic, Weather, under_traffic};
+use anyhow::Result;
+use aqueduct_tests::{Fleet, Network, Private, Refusal, Refusing, Server, Traffic, Weather, under_traffic};
 use clap::Parser;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -54,9 +54,7 @@ enum Fault {
 struct Rig {
     servers: Private,
     fleet: Fleet,
-    postgres: Proxy,
-    opensearch: Proxy,
-    dynamodb: Proxy,
+    network: Network,
     refusing_opensearch: Refusing,
     refusing_dynamodb: Refusing,
     processes: Vec<String>,
@@ -101,45 +99,18 @@ async fn main() -> Result<()> {
 impl Rig {
     async fn start() -> Result<Rig> {
         let servers = Private::start(&Server::ALL).await?;
-        let mut plan = Fleet::on(&servers.servers).await.workers(2).short_sessions();
         let refusing_opensearch = Refusing::of(&servers.servers.opensearch).await?;
         let refusing_dynamodb = Refusing::of(&servers.servers.dynamodb).await?;
-        let opensearch = Proxy::of(&refusing_opensearch.address.to_string()).await?;
-        let dynamodb = Proxy::of(&refusing_dynamodb.address.to_string()).await?;
-        let database = plan.database();
-        let (_, host) = database.rsplit_once('@').context("a URL with a user")?;
-        let host = host.split('/').next().unwrap_or_default().to_owned();
-        let postgres = Proxy::of(&host).await?;
-        for number in 1..=2 {
-            plan = plan
-                .variable(
-                    &format!("sync-rds-{number}"),
-                    "AQUEDUCT__POSTGRES__URL",
-                    database.replace(&host, &postgres.address.to_string()),
-                )
-                .variable(
-                    &format!("sync-search-{number}"),
-                    "AQUEDUCT__OPENSEARCH__URL",
-                    format!("http://{}", opensearch.address),
-                )
-                .variable(
-                    &format!("projector-{number}"),
-                    "AQUEDUCT__DYNAMODB__ENDPOINT",
-                    format!("http://{}", dynamodb.address),
-                );
-        }
+        let network = Network::of(
+            &servers.servers.postgres,
+            &refusing_opensearch.address.to_string(),
+            &refusing_dynamodb.address.to_string(),
+        )
+        .await?;
+        let plan = Fleet::on(&servers.servers).await.workers(2).short_sessions().through(&network);
         let fleet = plan.start().await?;
         let processes = [vec!["command-api".to_owned()], fleet.workers()].concat();
-        Ok(Rig {
-            servers,
-            fleet,
-            postgres,
-            opensearch,
-            dynamodb,
-            refusing_opensearch,
-            refusing_dynamodb,
-            processes,
-        })
+        Ok(Rig { servers, fleet, network, refusing_opensearch, refusing_dynamodb, processes })
     }
 
     fn pick(&self, random: &mut StdRng) -> Fault {
@@ -192,15 +163,7 @@ impl Rig {
                     self.fleet.signal(name, Signal::CONT);
                 }
             }
-            Fault::Network(weather) => {
-                for proxy in [&self.postgres, &self.opensearch, &self.dynamodb] {
-                    proxy.set(weather);
-                }
-                sleep(lasts).await;
-                for proxy in [&self.postgres, &self.opensearch, &self.dynamodb] {
-                    proxy.set(Weather::Fair);
-                }
-            }
+            Fault::Network(weather) => self.network.spell(weather, lasts).await,
             Fault::Refuse(refusal) => {
                 self.refusing_opensearch.set(refusal);
                 sleep(lasts).await;

@@ -43,10 +43,18 @@ impl Fleet {
         Ok(())
     }
 
+    /// What a process says on `/metrics`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn metrics_text(&self, name: &str) -> Result<String> {
+        Ok(reqwest::get(format!("http://{}/metrics", self.member(name).admin)).await?.text().await?)
+    }
+
     /// The largest sample of a process's metric over its labels; none while it does not answer.
     pub async fn largest(&self, name: &str, metric: &str) -> Option<f64> {
-        let response = reqwest::get(format!("http://{}/metrics", self.member(name).admin)).await.ok()?;
-        let text = response.text().await.ok()?;
+        let text = self.metrics_text(name).await.ok()?;
         let samples =
             text.lines().filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with('{')));
         samples.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).reduce(f64::max)
