@@ -251,6 +251,12 @@ impl Fleet {
             .expect("a process of this name")
     }
 
+    /// The names of all its processes.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        self.board.stack().fleet.into_iter().map(|member| member.name).collect()
+    }
+
     /// The names of its workers.
     #[must_use]
     pub fn workers(&self) -> Vec<String> {

@@ -109,7 +109,7 @@ impl Rig {
         .await?;
         let plan = Fleet::on(&servers.servers).await.workers(2).short_sessions().through(&network);
         let fleet = plan.start().await?;
-        let processes = [vec!["command-api".to_owned()], fleet.workers()].concat();
+        let processes = fleet.processes();
         Ok(Rig { servers, fleet, network, refusing_opensearch, refusing_dynamodb, processes })
     }
 
