@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use aqueduct_tests::{
-    Fleet, PATIENCE, Private, Program, Scratch, Server, Servers, binaries, eventually, servers, unique,
+    Fleet, PATIENCE, Private, Program, Scratch, Server, binaries, eventually, servers, unique,
 };
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -116,11 +116,10 @@ async fn a_fleet_works_encrypted_and_refused_credentials_are_an_outage_of_which_
         Proxy::start(&certificates.valid, &shared.opensearch, StatusCode::UNAUTHORIZED, basic(PASSWORD))
             .await;
 
-    let plain = Servers { postgres: own.servers.postgres.clone(), ..shared.clone() };
-    let mut plan = Fleet::on(&plain)
+    let mut plan = Fleet::on(&shared.but(&own))
         .await
         .set("kafka.brokers", listeners.secure.clone())
-        .set("postgres.url", postgres::url(&plain.database().await, PASSWORD, &certificates.ca))
+        .set("postgres.url", postgres::url(&own.servers.database().await, PASSWORD, &certificates.ca))
         .set("opensearch.url", with_user(&proxy.url, PASSWORD))
         .set("opensearch.ca_file", certificates.ca.display().to_string())
         .set("engine.retry_backoff_max", "1s");

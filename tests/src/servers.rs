@@ -59,6 +59,19 @@ impl Servers {
         servers
     }
 
+    /// The same, but for those that `own` has.
+    #[must_use]
+    pub fn but(&self, own: &Private) -> Self {
+        let pick = |own: &String, shared: &String| if own.is_empty() { shared } else { own }.clone();
+        let own = &own.servers;
+        Self {
+            kafka: pick(&own.kafka, &self.kafka),
+            dynamodb: pick(&own.dynamodb, &self.dynamodb),
+            postgres: pick(&own.postgres, &self.postgres),
+            opensearch: pick(&own.opensearch, &self.opensearch),
+        }
+    }
+
     /// Makes an empty database and returns its URL.
     ///
     /// # Panics

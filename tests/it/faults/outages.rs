@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use aqueduct_tests::{Fleet, PATIENCE, Private, Server, eventually, under_traffic};
+use aqueduct_tests::{Fleet, PATIENCE, Private, Server, eventually, servers, under_traffic};
 
 /// Stops a server for 20 s under traffic: its worker's lag rises and returns to 0, nothing is dead-lettered, and no
 /// other worker notices.
 async fn outage(server: Server, worker: &str, bystander: &str, seed: u64) -> Result<()> {
-    let servers = Private::start(&Server::ALL).await?;
-    let fleet = Fleet::on(&servers.servers).await.start().await?;
+    let own = Private::start(&[server]).await?;
+    let fleet = Fleet::on(&servers().await.but(&own)).await.start().await?;
     under_traffic(&fleet, 60, seed, async |traffic| {
         traffic.flows(50).await;
-        servers.stop(server).await?;
+        own.stop(server).await?;
         tokio::time::sleep(Duration::from_secs(20)).await;
         eventually("lag rises", PATIENCE, || async {
             let lag = fleet.metrics(worker).await?.get("aqueduct_consumer_lag_records");
@@ -24,7 +24,7 @@ async fn outage(server: Server, worker: &str, bystander: &str, seed: u64) -> Res
             (lag < 5.0).then_some(())
         })
         .await;
-        servers.start_again(server).await
+        own.start_again(server).await
     })
     .await?;
     eventually("lag returns to 0", PATIENCE, || async {
@@ -43,4 +43,23 @@ async fn postgres_down_for_20_s_dead_letters_nothing_and_disturbs_no_other() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn opensearch_down_for_20_s_dead_letters_nothing_and_disturbs_no_other() -> Result<()> {
     outage(Server::OpenSearch, "sync-search-1", "sync-rds-1", 22).await
+}
+
+/// The API takes commands all the while; what it took arrives when the broker is back, and no process ends for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_crashes_under_a_whole_fleet_costs_nothing_that_was_accepted() -> Result<()> {
+    let own = Private::start(&[Server::Kafka]).await?;
+    let fleet = Fleet::on(&servers().await.but(&own)).await.short_sessions().start().await?;
+    under_traffic(&fleet, 60, 23, async |traffic| {
+        own.crash(Server::Kafka).await?;
+        traffic.flows(200).await;
+        own.start_again(Server::Kafka).await?;
+        traffic.flows(50).await;
+        Ok(())
+    })
+    .await?;
+    for process in fleet.processes() {
+        assert_eq!(fleet.member(&process).restarts, 0, "{process}");
+    }
+    fleet.nothing_was_set_aside().await
 }
