@@ -73,13 +73,21 @@ impl Plan {
         self
     }
 
-    /// Every worker reaches its store through this network, and the fleet's own checks do not.
+    /// Every process reaches Kafka, and every worker its store, through this network; the fleet's own checks do not.
     #[must_use]
     pub fn through(self, network: &Network) -> Self {
+        const BROKERS: &str = "AQUEDUCT__KAFKA__BROKERS";
+        let broker = network.kafka.address.to_string();
         let database = self.settings["postgres.url"].as_str().unwrap_or_default();
         let database = database.replace(host(database), &network.postgres.address.to_string());
-        (1..=self.workers).fold(self, |plan, number| {
-            plan.variable(&format!("sync-rds-{number}"), "AQUEDUCT__POSTGRES__URL", &database)
+        let workers = 1..=self.workers;
+        workers.fold(self.variable("command-api", BROKERS, &broker), |plan, number| {
+            Program::WORKERS
+                .iter()
+                .fold(plan, |plan, worker| {
+                    plan.variable(&format!("{}-{number}", worker.name()), BROKERS, &broker)
+                })
+                .variable(&format!("sync-rds-{number}"), "AQUEDUCT__POSTGRES__URL", &database)
                 .variable(
                     &format!("sync-search-{number}"),
                     "AQUEDUCT__OPENSEARCH__URL",

@@ -6,6 +6,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on stops there, with the reason")]
 
+mod broker;
 pub mod faults;
 mod fleet;
 mod proxy;
@@ -16,6 +17,7 @@ mod traffic;
 
 pub use aqueduct_cli::local::fleet::Program;
 pub use aqueduct_cli::local::servers::Server;
+pub use broker::Listener;
 pub use fleet::{Ended, Fleet, Plan, binaries};
 pub use proxy::{Network, Proxy, Weather};
 pub use refusals::{Refusal, Refusing};

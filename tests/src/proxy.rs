@@ -65,21 +65,24 @@ impl Drop for Proxy {
     }
 }
 
-/// A proxy in front of each store; processes of a fleet go [through](crate::Plan::through) it.
+/// A proxy in front of each server; processes of a fleet go [through](crate::Plan::through) it.
 pub struct Network {
+    pub(crate) kafka: Proxy,
     pub(crate) postgres: Proxy,
     pub(crate) opensearch: Proxy,
     pub(crate) dynamodb: Proxy,
 }
 
 impl Network {
-    /// Stands in front of these servers, `host:port` or a URL each.
+    /// Stands in front of these stores, `host:port` or a URL each, and of a broker
+    /// [behind a proxy](crate::Private::broker_behind_proxy).
     ///
     /// # Errors
     ///
     /// When no port is free.
-    pub async fn of(postgres: &str, opensearch: &str, dynamodb: &str) -> Result<Network> {
+    pub async fn of(kafka: Proxy, postgres: &str, opensearch: &str, dynamodb: &str) -> Result<Network> {
         Ok(Network {
+            kafka,
             postgres: Proxy::of(host(postgres)).await?,
             opensearch: Proxy::of(host(opensearch)).await?,
             dynamodb: Proxy::of(host(dynamodb)).await?,
@@ -94,7 +97,7 @@ impl Network {
 
     /// So for all of them, for a while; then fair again.
     pub async fn spell(&self, weather: Weather, lasts: Duration) {
-        let proxies = [&self.postgres, &self.opensearch, &self.dynamodb];
+        let proxies = [&self.kafka, &self.postgres, &self.opensearch, &self.dynamodb];
         proxies.iter().for_each(|proxy| proxy.set(weather));
         sleep(lasts).await;
         proxies.iter().for_each(|proxy| proxy.set(Weather::Fair));

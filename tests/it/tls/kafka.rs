@@ -1,17 +1,16 @@
 //! A broker with listeners for SASL over TLS, beside the plain one of the test's own.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use aqueduct_cli::local::ports;
-use aqueduct_tests::{Private, Server};
+use aqueduct_tests::{Listener, Private};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::certificates::{Certificates, HOST};
+use super::certificates::{Certificate, Certificates, HOST};
 
 /// How long a login lasts: then a client has to log in again, with a password that may have changed meanwhile.
 const LOGIN_MS: u32 = 3000;
@@ -26,33 +25,23 @@ pub(super) struct Listeners {
 
 /// Adds the listeners; the broker is started anew.
 pub(super) async fn secure(servers: &Private, certificates: &Certificates, folder: &Path) -> Listeners {
-    let mut settings = fs::read_to_string(servers.folder(Server::Kafka).join("server.properties")).unwrap();
-    let mut map = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
-    let mut listen = |name: &str, certificate: &super::certificates::Certificate| {
+    let listener = |name: &'static str, certificate: &Certificate| {
         let keystore = folder.join(format!("{name}.pem"));
         certificate.write(&keystore);
         let port = ports::free().unwrap();
-        map += &format!(",{}:SASL_SSL", name.to_uppercase());
-        for (setting, host) in [("\nlisteners=", "127.0.0.1"), ("\nadvertised.listeners=", HOST)] {
-            let listener = format!("{setting}{}://{host}:{port},", name.to_uppercase());
-            settings = settings.replacen(setting, &listener, 1);
-        }
         let own = format!("listener.name.{name}");
-        settings += &format!(
-            "\n{own}.ssl.keystore.type=PEM\n{own}.ssl.keystore.location={}\n\
+        let properties = format!(
+            "{own}.ssl.keystore.type=PEM\n{own}.ssl.keystore.location={}\n\
              {own}.sasl.enabled.mechanisms=SCRAM-SHA-512\n\
              {own}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
-             {own}.scram-sha-512.connections.max.reauth.ms={LOGIN_MS}\n",
+             {own}.scram-sha-512.connections.max.reauth.ms={LOGIN_MS}",
             keystore.display()
         );
-        format!("{HOST}:{port}")
+        Listener { name, protocol: "SASL_SSL", port, advertised: format!("{HOST}:{port}"), properties }
     };
-    let (secure, expired) = (listen("secure", &certificates.valid), listen("expired", &certificates.expired));
-    // It holds nothing yet, and stopping takes longer.
-    servers.crash(Server::Kafka).await.unwrap();
-    let file = servers.folder(Server::Kafka).join("server.properties");
-    fs::write(file, format!("{settings}\n{map}\n")).unwrap();
-    servers.start_again(Server::Kafka).await.unwrap();
+    let listeners = [listener("secure", &certificates.valid), listener("expired", &certificates.expired)];
+    servers.listen(&listeners).await.unwrap();
+    let [secure, expired] = listeners.map(|listener| listener.advertised);
     Listeners { secure, expired }
 }
 

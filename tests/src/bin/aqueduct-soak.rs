@@ -41,7 +41,7 @@ enum Fault {
     Term(usize),
     /// A worker is stopped for longer than its session, and goes on.
     Zombie(usize),
-    /// The network to the stores.
+    /// The network to the servers.
     Network(Weather),
     /// OpenSearch refuses.
     Refuse(Refusal),
@@ -102,6 +102,7 @@ impl Rig {
         let refusing_opensearch = Refusing::of(&servers.servers.opensearch).await?;
         let refusing_dynamodb = Refusing::of(&servers.servers.dynamodb).await?;
         let network = Network::of(
+            servers.broker_behind_proxy().await?,
             &servers.servers.postgres,
             &refusing_opensearch.address.to_string(),
             &refusing_dynamodb.address.to_string(),

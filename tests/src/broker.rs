@@ -1,0 +1,70 @@
+//! A broker with more listeners than its plain one.
+//!
+//! A broker tells clients where it is, by the listener on which they ask, and from then on they go there: what stands in
+//! front of it needs a listener of its own, which tells its address.
+
+use std::fs;
+
+use anyhow::Result;
+use aqueduct_cli::local::ports;
+
+use crate::{Private, Proxy, Server};
+
+/// A listener beside the plain one.
+pub struct Listener {
+    /// Its name, in lower case.
+    pub name: &'static str,
+    /// `PLAINTEXT` or `SASL_SSL`.
+    pub protocol: &'static str,
+    /// Where on 127.0.0.1 it listens.
+    pub port: u16,
+    /// Where clients are told that it is, `host:port`.
+    pub advertised: String,
+    /// The broker's properties for it, a line each.
+    pub properties: String,
+}
+
+impl Private {
+    /// Gives the broker these listeners, once. It is started anew, before it holds anything.
+    ///
+    /// # Errors
+    ///
+    /// When the broker was not wanted, or does not start.
+    pub async fn listen(&self, listeners: &[Listener]) -> Result<()> {
+        let file = self.folder(Server::Kafka).join("server.properties");
+        let mut settings = fs::read_to_string(&file)?;
+        let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+        for Listener { name, protocol, port, advertised, properties } in listeners {
+            let name = name.to_uppercase();
+            let own = format!("127.0.0.1:{port}");
+            for (setting, address) in [("\nlisteners=", &own), ("\nadvertised.listeners=", advertised)] {
+                settings = settings.replacen(setting, &format!("{setting}{name}://{address},"), 1);
+            }
+            protocols += &format!(",{name}:{protocol}");
+            settings += &format!("\n{properties}\n");
+        }
+        // It holds nothing yet, and stopping takes longer.
+        self.crash(Server::Kafka).await?;
+        fs::write(file, format!("{settings}\nlistener.security.protocol.map={protocols}\n"))?;
+        self.start_again(Server::Kafka).await
+    }
+
+    /// A proxy in front of the broker, from which no client strays. Like [`listen`](Self::listen), once.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when no port is free.
+    pub async fn broker_behind_proxy(&self) -> Result<Proxy> {
+        let port = ports::free()?;
+        let proxy = Proxy::of(&format!("127.0.0.1:{port}")).await?;
+        let listener = Listener {
+            name: "proxied",
+            protocol: "PLAINTEXT",
+            port,
+            advertised: proxy.address.to_string(),
+            properties: String::new(),
+        };
+        self.listen(&[listener]).await?;
+        Ok(proxy)
+    }
+}
