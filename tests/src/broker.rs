@@ -1,14 +1,33 @@
-//! A broker with more listeners than its plain one.
+//! Brokers that have just begun, and those with more listeners than the plain one.
 //!
 //! A broker tells clients where it is, by the listener on which they ask, and from then on they go there: what stands in
 //! front of it needs a listener of its own, which tells its address.
 
 use std::fs;
+use std::sync::Arc;
 
 use anyhow::Result;
 use aqueduct_cli::local::ports;
+use tokio::task::spawn_blocking;
 
-use crate::{Private, Proxy, Server};
+use crate::{PATIENCE, Private, Proxy, Server, eventually};
+
+/// Asks a broker, by a call that blocks, until it answers: one that has just begun does not know everything yet.
+///
+/// # Panics
+///
+/// When it does not answer for long, or `ask` panics.
+pub async fn asked<T, E>(what: &str, ask: impl Fn() -> Result<T, E> + Send + Sync + 'static) -> T
+where
+    T: Send + 'static,
+{
+    let ask = Arc::new(ask);
+    eventually(what, PATIENCE, || {
+        let ask = ask.clone();
+        async move { spawn_blocking(move || ask().ok()).await.expect("what is asked does not panic") }
+    })
+    .await
+}
 
 /// A listener beside the plain one.
 pub struct Listener {

@@ -11,13 +11,12 @@ use aqueduct_engine::{
 };
 use aqueduct_store::letters::{Filed, State};
 use aqueduct_store::{Appended, EventStore, Letter, Letters, dynamodb, kafka, setup, topics};
-use aqueduct_tests::{Servers, eventually, servers, unique};
+use aqueduct_tests::{Servers, asked, eventually, servers, unique};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -262,16 +261,6 @@ fn settings() -> Settings {
         drain_timeout: Duration::from_secs(10),
         stall_timeout: Duration::from_secs(60),
     }
-}
-
-/// Asks a broker, by a call that blocks, until it answers: one that has just begun does not know everything yet.
-async fn asked<T: Send + 'static>(what: &str, ask: impl Fn() -> KafkaResult<T> + Send + Sync + 'static) -> T {
-    let ask = Arc::new(ask);
-    eventually(what, PATIENCE, || {
-        let ask = ask.clone();
-        async move { tokio::task::spawn_blocking(move || ask().ok()).await.unwrap() }
-    })
-    .await
 }
 
 fn copied(message: &BorrowedMessage<'_>) -> Found {

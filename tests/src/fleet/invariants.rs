@@ -1,101 +1,145 @@
 //! Invariants asked from outside, of the brokers and stores alone: true at any moment, so under faults too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aqueduct_contract::{ItemKey, Names, TypeName, Worker, headers};
 use aqueduct_views::opensearch::document_id;
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::try_join_all;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::Fleet;
+use crate::asked;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The highest version of each item.
+/// The types of the shop and their views.
+const VIEWS: [(&str, &str); 4] =
+    [("ORDER", "orders"), ("CREDIT_NOTE", "credit_note"), ("PRODUCT", "products"), ("CUSTOMER", "customers")];
+
+/// The version of each item in a sink.
 type Versions = HashMap<ItemKey, u64>;
 
+/// What a group has committed of each partition of a topic.
+type Committed = HashMap<i32, i64>;
+
+/// The letters that stand: group, topic and partition as their table has them; item.
+type Letters = HashSet<(String, String)>;
+
+/// A record of a topic: where it stands, and what it says that it is of.
+#[derive(Debug)]
+struct Found {
+    partition: i32,
+    offset: i64,
+    item: Option<ItemKey>,
+    version: Option<u64>,
+}
+
 impl Fleet {
-    /// A committed offset is never ahead of its effects (invariant 7): for every order below it, each sink holds that version or a
-    /// later one. Returns how many items were compared.
+    /// Every record below a committed offset is accounted for (invariants 5 and 7): the group's sink holds that version of the
+    /// item or a later one, or a letter stands for it. And the first appearances of an item's versions are in order and
+    /// without a gap (invariant 3). For all types of the shop and all groups; returns how many records were compared.
     ///
     /// # Errors
     ///
     /// When one does not hold, or a server does not answer.
     pub async fn commits_follow_effects(&self) -> Result<usize> {
+        let compared = VIEWS.map(|(type_name, view)| self.account_for(type_name, view));
+        Ok(try_join_all(compared).await?.into_iter().sum())
+    }
+
+    async fn account_for(&self, type_name: &str, view: &str) -> Result<usize> {
         let names = Names::new(&self.settings.prefix);
-        let order: TypeName = "ORDER".parse()?;
-        let view = |worker| names.view_group(worker, "orders", 1);
-        let groups = [names.data_group(), view(Worker::SyncRds), view(Worker::SyncSearch)];
+        let type_name: TypeName = type_name.parse()?;
+        let topic = names.events_topic(&type_name);
+        let of_view = |worker| names.view_group(worker, view, 1);
+        let groups = [names.data_group(), of_view(Worker::SyncRds), of_view(Worker::SyncSearch)];
+        // The commits first, then the letters, the sinks last: a sink only rises, and a letter goes when its effect is there.
+        let (config, asking, of) = (self.settings.kafka.client_config(), groups.clone(), topic.clone());
+        let committed = asked("what is committed", move || {
+            asking.iter().map(|group| committed(&config, group, &of)).collect::<Result<Vec<_>>>()
+        });
+        let committed = committed.await;
+        let (config, of, below) = (self.settings.kafka.client_config(), topic.clone(), committed.clone());
+        let records = tokio::task::spawn_blocking(move || records(&config, &of, &below)).await??;
+        ensure_order(&records)?;
+        let letters = self.letters(&names).await?;
+        let items: HashSet<&ItemKey> = records.iter().filter_map(|record| record.item.as_ref()).collect();
+        let (data, rows, documents) = tokio::try_join!(
+            self.data_versions(&names, &items),
+            self.row_versions(&type_name, view),
+            self.document_versions(view, &items),
+        )?;
         let mut compared = 0;
-        for (sink, group) in groups.into_iter().enumerate() {
-            // The commit first, the sink afterwards: the sink only rises.
-            let kafka = self.settings.kafka.clone();
-            let topic = names.events_topic(&order);
-            let read =
-                tokio::task::spawn_blocking(move || below_commits(&kafka.client_config(), &group, &topic));
-            let committed = read.await??;
-            let held = match sink {
-                0 => self.data_versions(&names, &committed).await?,
-                1 => self.row_versions().await?,
-                _ => self.document_versions(&committed).await?,
-            };
-            compared += committed.len();
-            for (item, version) in committed {
-                let held = held.get(&item).copied().unwrap_or_default();
+        for ((group, committed), held) in groups.iter().zip(&committed).zip([data, rows, documents]) {
+            for record in records.iter().filter(|record| record.is_below(committed)) {
+                let held = record.item.as_ref().and_then(|item| held.get(item).copied());
+                let is_held = record.version.is_some() && held >= record.version;
                 ensure!(
-                    held >= version,
-                    "sink {sink} holds version {held} of {item}, {version} is committed"
+                    is_held || record.has_letter(&letters, group, &topic),
+                    "{group} has committed {record:?}, its sink holds {held:?}, and there is no letter"
                 );
+                compared += 1;
             }
         }
         Ok(compared)
     }
 
-    async fn data_versions(&self, names: &Names, items: &Versions) -> Result<Versions> {
+    async fn letters(&self, names: &Names) -> Result<Letters> {
+        let client = self.settings.dynamodb.connect().await;
+        let scan = client.scan().table_name(names.table("letters")).consistent_read(true);
+        let rows = scan.into_paginator().items().send().try_collect().await?;
+        Ok(rows.iter().filter_map(|row| Some((text(row, "partition")?, text(row, "item")?))).collect())
+    }
+
+    async fn data_versions(&self, names: &Names, items: &HashSet<&ItemKey>) -> Result<Versions> {
         let client = self.settings.dynamodb.connect().await;
         let mut versions = Versions::new();
-        for item in items.keys() {
-            let row = client
-                .get_item()
+        for pk in items.iter().map(|item| item.pk()).collect::<HashSet<_>>() {
+            let query = client
+                .query()
                 .table_name(names.table("data"))
-                .key("pk", AttributeValue::S(item.pk()))
-                .key("sk", AttributeValue::S(item.sk()))
-                .consistent_read(true)
-                .send()
-                .await?;
-            let version = row.item().and_then(|row| row.get("item_version")?.as_n().ok()?.parse().ok());
-            versions.extend(version.map(|version| (item.clone(), version)));
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", AttributeValue::S(pk))
+                .projection_expression("pk, sk, item_version")
+                .consistent_read(true);
+            let rows = query.into_paginator().items().send().try_collect().await?;
+            let version = |row: &HashMap<String, AttributeValue>| {
+                let item = format!("{}|{}", text(row, "pk")?, text(row, "sk")?).parse().ok()?;
+                Some((item, row.get("item_version")?.as_n().ok()?.parse().ok()?))
+            };
+            versions.extend(rows.iter().filter_map(version));
         }
         Ok(versions)
     }
 
-    async fn row_versions(&self) -> Result<Versions> {
+    async fn row_versions(&self, type_name: &TypeName, view: &str) -> Result<Versions> {
         let pool: PgPool = self.settings.postgres.connect_lazy()?;
-        let all = AssertSqlSafe("SELECT tenant, id, item_version FROM orders__g1".to_owned());
+        let all = AssertSqlSafe(format!("SELECT tenant, id, item_version FROM {view}__g1"));
         let rows: Vec<(String, String, i64)> = sqlx::query_as(all).fetch_all(&pool).await?;
         let version = |(tenant, id, version): (String, String, i64)| {
-            let key = ItemKey::new(tenant.parse()?, "ORDER".parse()?, id.parse()?)?;
+            let key = ItemKey::new(tenant.parse()?, type_name.clone(), id.parse()?)?;
             anyhow::Ok((key, version.unsigned_abs()))
         };
         rows.into_iter().map(version).collect()
     }
 
-    async fn document_versions(&self, items: &Versions) -> Result<Versions> {
+    async fn document_versions(&self, view: &str, items: &HashSet<&ItemKey>) -> Result<Versions> {
         if items.is_empty() {
             return Ok(Versions::new());
         }
         let settings = &self.settings.opensearch;
-        let keys: Vec<&ItemKey> = items.keys().collect();
+        let keys: Vec<&ItemKey> = items.iter().copied().collect();
         let ids: Vec<String> = keys.iter().map(|key| document_id(key)).collect();
         // Found as they stand, refreshed or not.
         let url = format!(
-            "{}/{}orders-g1/_mget?_source=false",
+            "{}/{}{view}-g1/_mget?_source=false",
             settings.url.trim_end_matches('/'),
             settings.index_prefix
         );
@@ -108,44 +152,90 @@ impl Fleet {
     }
 }
 
-/// The highest version of each item among the records that the group has committed.
-fn below_commits(config: &rdkafka::ClientConfig, group: &str, topic: &str) -> Result<Versions> {
+impl Found {
+    fn of(message: &BorrowedMessage<'_>) -> Found {
+        let utf8 = |bytes| std::str::from_utf8(bytes).ok();
+        let version = message.headers().into_iter().flat_map(Headers::iter).find_map(|header| {
+            (header.key == headers::ITEM_VERSION).then(|| utf8(header.value?)?.parse().ok())?
+        });
+        Found {
+            partition: message.partition(),
+            offset: message.offset(),
+            item: message.key().and_then(|key| utf8(key)?.parse().ok()),
+            version,
+        }
+    }
+
+    fn is_below(&self, committed: &Committed) -> bool {
+        committed.get(&self.partition).is_some_and(|end| self.offset < *end)
+    }
+
+    fn has_letter(&self, letters: &Letters, group: &str, topic: &str) -> bool {
+        let Found { partition, offset, item, .. } = self;
+        let item = item.as_ref().map_or_else(|| format!("@{offset}"), ToString::to_string);
+        letters.contains(&(format!("{group}|{topic}-{partition}"), item))
+    }
+}
+
+fn text(row: &HashMap<String, AttributeValue>, name: &str) -> Option<String> {
+    row.get(name)?.as_s().ok().cloned()
+}
+
+/// No version stands before the one below it.
+fn ensure_order(records: &[Found]) -> Result<()> {
+    let mut highest = HashMap::new();
+    for record in records {
+        let (Some(item), Some(version)) = (&record.item, record.version) else { continue };
+        let highest = highest.entry(item).or_insert(0);
+        ensure!(version <= *highest + 1, "{record:?} stands before version {}", *highest + 1);
+        *highest = version.max(*highest);
+    }
+    Ok(())
+}
+
+/// The records of a topic below the furthest of these positions, of each partition in order.
+fn records(config: &ClientConfig, topic: &str, committed: &[Committed]) -> Result<Vec<Found>> {
+    let mut ends = Committed::new();
+    for (partition, end) in committed.iter().flatten() {
+        let furthest = ends.entry(*partition).or_insert(*end);
+        *furthest = *end.max(furthest);
+    }
+    let mut assigned = TopicPartitionList::new();
+    for partition in ends.keys() {
+        assigned.add_partition_offset(topic, *partition, Offset::Beginning)?;
+    }
+    // It is no member of its group and commits nothing.
     let consumer: BaseConsumer =
-        config.clone().set("group.id", group).set("enable.auto.commit", "false").create()?;
+        config.clone().set("group.id", topic).set("enable.auto.commit", "false").create()?;
+    consumer.assign(&assigned)?;
+    let mut records = Vec::new();
+    while !ends.is_empty() {
+        let message = consumer.poll(PATIENCE).context("the topic ended early")??;
+        let found = Found::of(&message);
+        let Some(end) = ends.get(&found.partition).copied() else { continue };
+        if found.offset + 1 >= end {
+            ends.remove(&found.partition);
+        }
+        if found.offset < end {
+            records.push(found);
+        }
+    }
+    Ok(records)
+}
+
+/// What the group has committed of the topic.
+fn committed(config: &ClientConfig, group: &str, topic: &str) -> Result<Committed> {
+    let consumer: BaseConsumer = config.clone().set("group.id", group).create()?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
     let partitions = metadata.topics().first().context("no such topic")?.partitions();
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(topic, partition.id());
     }
-    let mut ends = HashMap::new();
-    let mut assigned = TopicPartitionList::new();
-    for element in consumer.committed_offsets(list, PATIENCE)?.elements() {
-        if let Offset::Offset(end @ 1..) = element.offset() {
-            ends.insert(element.partition(), end);
-            assigned.add_partition_offset(topic, element.partition(), Offset::Beginning)?;
-        }
-    }
-    consumer.assign(&assigned)?;
-    let mut versions = Versions::new();
-    while !ends.is_empty() {
-        let message = consumer.poll(PATIENCE).context("the topic ended early")??;
-        let Some(end) = ends.get(&message.partition()).copied() else { continue };
-        if message.offset() + 1 >= end {
-            ends.remove(&message.partition());
-        }
-        if message.offset() >= end {
-            continue;
-        }
-        let version = message.headers().into_iter().flat_map(Headers::iter).find_map(|header| {
-            (header.key == headers::ITEM_VERSION)
-                .then(|| std::str::from_utf8(header.value?).ok()?.parse().ok())?
-        });
-        let item = message.key().and_then(|key| std::str::from_utf8(key).ok()?.parse().ok());
-        if let (Some(item), Some(version)) = (item, version) {
-            let highest = versions.entry(item).or_insert(version);
-            *highest = version.max(*highest);
-        }
-    }
-    Ok(versions)
+    let committed = consumer.committed_offsets(list, PATIENCE)?;
+    let committed = committed.elements().into_iter().filter_map(|element| match element.offset() {
+        Offset::Offset(end @ 1..) => Some((element.partition(), end)),
+        _ => None,
+    });
+    Ok(committed.collect())
 }
