@@ -142,7 +142,7 @@ impl Faults {
     }
 }
 
-const WRITES: [&str; 4] = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
+pub(crate) const WRITES: [&str; 4] = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
 
 #[derive(Debug)]
 struct Faulty {
@@ -163,19 +163,8 @@ impl HttpConnector for Faulty {
                     inner.call(request).await?;
                     Err(lost("the answer is lost"))
                 }
-                Some(Fault::Throttled) => refused(&json!({
-                    "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                    "message": "The level of configured provisioned throughput for the table was exceeded",
-                })),
-                Some(Fault::Conflict) if operation == "TransactWriteItems" => refused(&json!({
-                    "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-                    "message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
-                    "CancellationReasons": [{ "Code": "TransactionConflict" }],
-                })),
-                Some(Fault::Conflict) => refused(&json!({
-                    "__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
-                    "message": "Transaction is ongoing for the item",
-                })),
+                Some(Fault::Throttled) => refused(&throttled()),
+                Some(Fault::Conflict) => refused(&conflict(&operation)),
                 None if operation == "Query" && names_an_index(&body) => {
                     let response = inner.call(request).await?;
                     show_late(&faults, &body, response).await
@@ -184,6 +173,29 @@ impl HttpConnector for Faulty {
             }
         })
     }
+}
+
+/// What a table without capacity answers.
+pub(crate) fn throttled() -> Value {
+    json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+        "message": "The level of configured provisioned throughput for the table was exceeded",
+    })
+}
+
+/// What a write is answered while a transaction holds its row.
+pub(crate) fn conflict(operation: &str) -> Value {
+    if operation == "TransactWriteItems" {
+        return json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+            "CancellationReasons": [{ "Code": "TransactionConflict" }],
+        });
+    }
+    json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
+        "message": "Transaction is ongoing for the item",
+    })
 }
 
 fn lost(what: &'static str) -> ConnectorError {
@@ -195,7 +207,7 @@ fn refused(error: &Value) -> Result<HttpResponse, ConnectorError> {
     Ok(HttpResponse::new(status, SdkBody::from(error.to_string())))
 }
 
-fn names_an_index(body: &[u8]) -> bool {
+pub(crate) fn names_an_index(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|body: Value| body.get("IndexName").is_some())
 }
 

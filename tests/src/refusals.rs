@@ -2,9 +2,12 @@
 //! whole, what they never refuse here.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use aqueduct_contract::format_time;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -13,6 +16,8 @@ use futures::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::faults::{WRITES, conflict, names_an_index, throttled};
 
 /// What is done to requests, until something else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,11 @@ pub enum Refusal {
     Larger(usize),
     /// DynamoDB's writes are refused for want of capacity, without effect.
     Throttled,
+    /// Every second write to DynamoDB is refused because a transaction holds the row, without effect.
+    Conflict,
+    /// An index of DynamoDB shows an even version so much later than it was written, and an odd one after twice the time:
+    /// version 2 before version 1.
+    LateIndexes(Duration),
 }
 
 /// A proxy, until it is dropped.
@@ -43,6 +53,7 @@ struct Shared {
     server: String,
     http: reqwest::Client,
     refusal: Mutex<(Refusal, usize)>,
+    writes: AtomicUsize,
 }
 
 impl Refusing {
@@ -56,7 +67,8 @@ impl Refusing {
         let address = listener.local_addr()?;
         let server = server.trim_end_matches('/').to_owned();
         let http = reqwest::Client::builder().build()?;
-        let state = Arc::new(Shared { server, http, refusal: Mutex::new((Refusal::None, 0)) });
+        let refusal = Mutex::new((Refusal::None, 0));
+        let state = Arc::new(Shared { server, http, refusal, writes: AtomicUsize::new(0) });
         let routes = axum::Router::new().fallback(handle).with_state(state.clone());
         let serving = tokio::spawn(async move {
             // Ends with the proxy.
@@ -70,7 +82,7 @@ impl Refusing {
         *self.state.refusal.lock().unwrap_or_else(PoisonError::into_inner) = (refusal, 0);
     }
 
-    /// Requests that were refused since the refusal was set.
+    /// Requests that were refused, or answered otherwise than by the server, since the refusal was set.
     #[must_use]
     pub fn refused(&self) -> usize {
         self.state.refusal.lock().unwrap_or_else(PoisonError::into_inner).1
@@ -128,7 +140,8 @@ async fn answer(state: &Shared, request: Request) -> Result<Response> {
     let is_bulk = parts.uri.path().ends_with("_bulk");
     let target =
         parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let writes = ["PutItem", "UpdateItem", "TransactWriteItems", "BatchWriteItem", "DeleteItem"];
+    let operation = target.rsplit('.').next().unwrap_or_default();
+    let writes = WRITES.contains(&operation);
     let refused =
         |status: u16| Ok((StatusCode::from_u16(status)?, "{\"error\":\"refused\"}").into_response());
     match state.refusal() {
@@ -144,14 +157,16 @@ async fn answer(state: &Shared, request: Request) -> Result<Response> {
             state.count();
             return in_part(state, parts, &body, status).await;
         }
-        Refusal::Throttled if writes.iter().any(|write| target.ends_with(write)) => {
+        Refusal::Throttled if writes => {
             state.count();
-            let error = json!({
-                "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                "message": "refused",
-            });
-            let kind = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
-            return Ok((StatusCode::BAD_REQUEST, kind, error.to_string()).into_response());
+            return Ok(by_dynamodb(&throttled()));
+        }
+        Refusal::Conflict if writes && state.writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => {
+            state.count();
+            return Ok(by_dynamodb(&conflict(operation)));
+        }
+        Refusal::LateIndexes(late) if operation == "Query" && names_an_index(&body) => {
+            return show_late(state, parts, body, late).await;
         }
         _ => {}
     }
@@ -163,6 +178,41 @@ async fn answer(state: &Shared, request: Request) -> Result<Response> {
         return Ok((status, headers, Body::from_stream(stream::iter(pieces))).into_response());
     }
     Ok((status, headers, bytes).into_response())
+}
+
+fn by_dynamodb(error: &Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
+    (StatusCode::BAD_REQUEST, kind, error.to_string()).into_response()
+}
+
+/// Answers without the entries that the index does not show yet.
+async fn show_late(
+    state: &Shared,
+    parts: axum::http::request::Parts,
+    query: Bytes,
+    late: Duration,
+) -> Result<Response> {
+    let (status, mut headers, bytes) = state.forward(parts.method, &parts.uri, &parts.headers, query).await?;
+    let mut answer: Value = serde_json::from_slice(&bytes)?;
+    let before = |ago: Duration| anyhow::Ok(format_time((SystemTime::now() - ago).try_into()?));
+    let shown = [before(late)?, before(2 * late)?];
+    let is_shown = |entry: &Value| {
+        let odd = entry["version"]["N"]
+            .as_str()
+            .is_some_and(|version| version.ends_with(['1', '3', '5', '7', '9']));
+        // As text it sorts as time does.
+        entry["created_at"]["S"].as_str().is_none_or(|created| created < shown[usize::from(odd)].as_str())
+    };
+    if let Some(entries) = answer["Items"].as_array_mut() {
+        let all = entries.len();
+        entries.retain(is_shown);
+        if entries.len() < all {
+            state.count();
+        }
+        answer["Count"] = answer["Items"].as_array().map_or(0, Vec::len).into();
+    }
+    headers.remove("x-amz-crc32");
+    Ok((status, headers, answer.to_string()).into_response())
 }
 
 /// Sends every second item on, and answers for the others.

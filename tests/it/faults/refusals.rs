@@ -21,13 +21,13 @@ async fn what_opensearch_or_dynamodb_refuse_for_want_of_capacity_is_sent_again()
     under_traffic(&fleet, 50, 61, async |traffic| {
         dynamodb.set(Refusal::Throttled);
         for refusal in [
+            Refusal::Bulk(503),
+            // What was refused before makes a large request now.
+            Refusal::Larger(5_000),
             Refusal::Bulk(429),
             Refusal::Items(429),
             Refusal::Items(503),
             Refusal::Truncated,
-            Refusal::Bulk(503),
-            // What was refused before makes a large request now.
-            Refusal::Larger(5_000),
         ] {
             opensearch.set(refusal);
             // Once told so, it sends smaller requests.
@@ -37,12 +37,16 @@ async fn what_opensearch_or_dynamodb_refuse_for_want_of_capacity_is_sent_again()
             })
             .await;
             fleet.commits_follow_effects().await?;
-            if !matches!(refusal, Refusal::Bulk(503) | Refusal::Larger(_)) {
-                opensearch.set(Refusal::None);
+            match refusal {
+                Refusal::Bulk(503) => traffic.flows(200).await,
+                // Smaller bodies get through, while the limit stands.
+                Refusal::Larger(_) => fleet.caught_up("sync-search-1").await,
+                _ => {
+                    opensearch.set(Refusal::None);
+                    traffic.flows(20).await;
+                }
             }
-            traffic.flows(20).await;
         }
-        // Smaller bodies get through, while the limit stands.
         fleet.caught_up("sync-search-1").await;
         eventually("throttling is met", PATIENCE, || async { (dynamodb.refused() >= 10).then_some(()) })
             .await;
@@ -51,6 +55,38 @@ async fn what_opensearch_or_dynamodb_refuse_for_want_of_capacity_is_sent_again()
         Ok(())
     })
     .await?;
+    fleet.nothing_was_set_aside().await
+}
+
+/// Rows that transactions hold, and an index that shows version 2 before version 1, and both late. Most events wait for the
+/// sweeper, which knows no more than that index.
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_and_late_indexes_of_dynamodb_cost_neither_a_write_nor_its_order() -> Result<()> {
+    let servers = servers().await;
+    let dynamodb = Refusing::of(&servers.dynamodb).await?;
+    let plan = Fleet::on(servers).await.set("publisher.queue_bytes", "1B");
+    let plan = plan.set("publisher.sweep_interval", "5ms");
+    let url = format!("http://{}", dynamodb.address);
+    let plan = ["command-api", "projector-1"]
+        .into_iter()
+        .fold(plan, |plan, process| plan.variable(process, "AQUEDUCT__DYNAMODB__ENDPOINT", &url));
+    let fleet = plan.start().await?;
+    under_traffic(&fleet, 40, 64, async |traffic| {
+        for (refusal, times) in [(Refusal::Conflict, 100), (Refusal::LateIndexes(Duration::from_secs(2)), 50)]
+        {
+            dynamodb.set(refusal);
+            eventually(&format!("{refusal:?} is met"), PATIENCE, || async {
+                (dynamodb.refused() >= times).then_some(())
+            })
+            .await;
+            traffic.flows(200).await;
+            fleet.commits_follow_effects().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let taken_over = fleet.metrics("command-api").await.context("no metrics")?;
+    assert!(taken_over.get("aqueduct_publish_deferred_total") > 100.0, "the sweeper had little to do");
     fleet.nothing_was_set_aside().await
 }
 
