@@ -1,10 +1,11 @@
 //! How far groups are behind, asked from outside.
 
+use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aqueduct_tests::{Fleet, PATIENCE, Program, binaries, eventually, servers};
+use aqueduct_tests::{Fleet, PATIENCE, Private, Program, Scratch, Server, binaries, eventually, servers};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -108,6 +109,32 @@ async fn a_group_that_keeps_up_has_owners_no_lag_and_is_seen_to_move() -> Result
     let unknown = fleet.aqueduct(&["lag", "--group", "nobody"]).await?;
     assert_eq!((unknown.code, unknown.err.contains(&group)), (Some(1), true), "{}", unknown.err);
     assert_eq!(fleet.aqueduct(&["lag", "--worker", "sync-nothing"]).await?.code, Some(2));
+    fleet.stop().await
+}
+
+/// A number that stands still would look like health.
+#[tokio::test(flavor = "multi_thread")]
+async fn command_api_shows_no_lag_of_a_group_that_it_cannot_ask() -> Result<()> {
+    let model = Scratch::new()?;
+    fs::write(model.path().join("product.yaml"), "aqueduct: v1\ntype: PRODUCT\nschema: { type: object }\n")?;
+    let own = Private::start(&[Server::Kafka]).await?;
+    let plan = Fleet::on(&servers().await.but(&own)).await.programs(&[Program::CommandApi]);
+    let fleet = plan.model(model.path()).set("api.lag_interval", "500ms").start().await?;
+    write_products(&fleet, 5).await?;
+    let shows = async |what: &str, lag: Option<f64>| {
+        eventually(what, PATIENCE, || async {
+            let text = fleet.metrics_text("command-api").await.ok()?;
+            let shown = text.lines().any(|line| line.starts_with("aqueduct_group_lag_"));
+            let sums = fleet.metrics("command-api").await?;
+            (shown.then(|| sums.get("aqueduct_group_lag_records")) == lag).then_some(())
+        })
+        .await;
+    };
+    shows("three groups lag", Some(15.0)).await;
+    own.crash(Server::Kafka).await?;
+    shows("no series is left", None).await;
+    own.start_again(Server::Kafka).await?;
+    shows("they are back", Some(15.0)).await;
     fleet.stop().await
 }
 
