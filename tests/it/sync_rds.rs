@@ -315,6 +315,15 @@ fn noise(length: usize) -> String {
 }
 
 #[tokio::test]
+async fn an_item_of_a_megabyte_is_a_row_like_others() {
+    let settings = settings().await;
+    let (sink, pool) = orders(&settings).await;
+    let large = json!({ "lines": [{ "code": noise(1_000_000) }] });
+    assert_eq!(apply(&sink, [order("o", 1, large.clone())]).await, [Outcome::Applied]);
+    assert_eq!(rows(&pool, "SELECT lines FROM orders").await, [large]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_mapped_is_poison_and_the_rest_of_the_batch_is_written() {
     let settings = settings().await;
     let (sink, pool) = orders(&settings).await;

@@ -215,6 +215,23 @@ async fn a_document_that_the_mapping_does_not_take_is_refused_alone() {
 }
 
 #[tokio::test]
+async fn what_is_no_event_of_its_view_is_set_aside_and_the_rest_of_the_batch_is_written() {
+    let settings = settings().await;
+    let sink = orders(&settings).await;
+    let product = Item { key: "acme#PRODUCT|PRODUCT#p".parse().unwrap(), ..order("x", 1, json!({})) };
+    let batch = [
+        record(product),
+        Record::new("orders".into(), 0, 0, 0, Default::default()),
+        record(order("good", 1, json!({}))),
+    ];
+    let outcomes = sink.apply(&batch).await.unwrap();
+    let is_invalid =
+        |outcome: &Outcome| matches!(outcome, Outcome::Poison(reason) if reason.code == "EventInvalid");
+    assert!(outcomes[..2].iter().all(is_invalid) && outcomes[2] == Outcome::Applied, "{outcomes:?}");
+    assert_eq!(search(&settings, json!({ "match_all": {} })).await, ["good"]);
+}
+
+#[tokio::test]
 async fn what_the_schema_leaves_open_never_refuses_an_item() {
     let settings = settings().await;
     let sink = orders(&settings).await;
@@ -231,6 +248,7 @@ async fn what_the_schema_leaves_open_never_refuses_an_item() {
         json!({ "total": "1e400" }),
         json!({ "total": "9".repeat(20_000) }),
         json!({ "customerName": "✓".repeat(50_000) }),
+        json!({ "customerName": "x".repeat(1_000_000) }),
         json!({ "customerName": "a\0b" }),
         json!({ "n".repeat(50_000): 1, "ü".repeat(25_000): { "n".repeat(50_000): 2 } }),
         Value::Object((0..2_000).map(|n| (format!("key{n}"), json!(n))).collect()),

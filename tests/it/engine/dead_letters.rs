@@ -8,6 +8,7 @@ use aqueduct_engine::{Outcome, Reason, Record, SinkError};
 use aqueduct_store::letters::State;
 use aqueduct_store::{Letter, topics};
 use aqueduct_tests::{eventually, unique};
+use serde_json::json;
 
 use super::stage::{
     Applied, EventPuppet, Found, PATIENCE, Stage, StatePuppet, assert_nothing_unaccounted, event, found, key,
@@ -205,6 +206,39 @@ async fn records_that_are_no_events_are_set_aside_as_they_are() {
         assert!(items.contains(&Letter::without_item(offset)), "{items:?}");
     }
     assert!(items.contains(&"acme#ORDER|ORDER#other".to_owned()));
+    assert_nothing_unaccounted(&registry);
+}
+
+/// With what says why it was set aside, a record is larger than its topic would take.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_as_large_as_their_topic_takes_are_applied_and_set_aside_like_others() {
+    let stage = Stage::new(1).await;
+    let limit = stage.kafka.record_limit().unwrap();
+    let large = |id: &str| {
+        let mut event = event(id, 1);
+        event.item.attributes.insert("text".to_owned(), json!("x".repeat(limit - 2_000)));
+        found(&event)
+    };
+    let (good, bad) = (large("good"), large("bad"));
+    for record in [&good, &bad] {
+        stage.produce(record).await;
+    }
+    let applied = Applied::default();
+    let seen = applied.clone();
+    let member = stage.join(StatePuppet::new(move |batch| {
+        let one = |record: &Record| match record.event() {
+            Ok(event) if event.item.key == key("bad") => {
+                Outcome::Poison(Reason::new("ValueOutOfRange", "y".repeat(2_000)))
+            }
+            _ => seen.note(record),
+        };
+        std::future::ready(Ok(batch.iter().map(one).collect()))
+    }));
+    stage.all_committed().await;
+    let registry = member.stop().await;
+    assert_eq!(applied.of("good"), [1]);
+    let dead = stage.dead_letters().await;
+    assert_eq!(dead.iter().map(|one| (&one.key, &one.value)).collect::<Vec<_>>(), [(&bad.key, &bad.value)]);
     assert_nothing_unaccounted(&registry);
 }
 
