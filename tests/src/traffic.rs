@@ -52,9 +52,9 @@ pub async fn under_traffic(
         stop.cancel();
         outcome.and(commits)
     };
-    let (driven, fault) = tokio::join!(driving, faults);
-    fault?;
-    driven?.settle(PATIENCE).await?;
+    // Whichever fails first: no traffic flows any more when a command was answered as it may not be.
+    let (driven, _) = tokio::try_join!(driving, faults)?;
+    driven.settle(PATIENCE).await?;
     ensure!(fleet.commits_follow_effects().await? > 0, "nothing was committed");
     fleet.agrees(PATIENCE).await
 }
