@@ -65,14 +65,14 @@ async fn conflicts_and_late_indexes_of_dynamodb_cost_neither_a_write_nor_its_ord
     let servers = servers().await;
     let dynamodb = Refusing::of(&servers.dynamodb).await?;
     let plan = Fleet::on(servers).await.set("publisher.queue_bytes", "1B");
-    let plan = plan.set("publisher.sweep_interval", "5ms");
+    let plan = plan.set("publisher.sweep_interval", "20ms");
     let url = format!("http://{}", dynamodb.address);
     let plan = ["command-api", "projector-1"]
         .into_iter()
         .fold(plan, |plan, process| plan.variable(process, "AQUEDUCT__DYNAMODB__ENDPOINT", &url));
     let fleet = plan.start().await?;
     under_traffic(&fleet, 40, 64, async |traffic| {
-        for (refusal, times) in [(Refusal::Conflict, 100), (Refusal::LateIndexes(Duration::from_secs(2)), 50)]
+        for (refusal, times) in [(Refusal::Conflict, 100), (Refusal::LateIndexes(Duration::from_secs(3)), 10)]
         {
             dynamodb.set(refusal);
             eventually(&format!("{refusal:?} is met"), PATIENCE, || async {
