@@ -21,7 +21,7 @@ pub(crate) struct Shown {
 pub(crate) enum Answer {
     /// 2xx.
     Accepted(Shown),
-    /// 409 or 412: the version has moved on, nothing was written.
+    /// 409 or 412, the version has moved on; 404, it was deleted. Nothing was written.
     Conflict,
     /// No answer, or one that says nothing about the write (5xx): it may have been stored or not.
     Unknown,
@@ -111,7 +111,9 @@ impl Client {
             status if status.is_success() => {
                 Ok(Answer::Accepted(serde_json::from_slice(&body).context("an answer of the command API")?))
             }
-            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => Ok(Answer::Conflict),
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => {
+                Ok(Answer::Conflict)
+            }
             other => bail!("a valid command was refused with {other}: {}", String::from_utf8_lossy(&body)),
         }
     }
