@@ -1,6 +1,7 @@
 //! A batch of events into one generation's index.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,9 +9,11 @@ use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError}
 use aqueduct_model::SearchView;
 use aqueduct_views::opensearch::{IndexNames, Settings};
 use aqueduct_views::{Error, Generation, MappingError};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use opensearch::OpenSearch;
 use opensearch::http::Method;
-use opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use opensearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tracing::warn;
 
@@ -25,6 +28,7 @@ pub struct IndexSink {
     write_alias: String,
     /// Of a request, about. Less than the setting once OpenSearch, or a proxy before it, took less.
     bulk_bytes: Arc<AtomicUsize>,
+    gzip: bool,
 }
 
 impl IndexSink {
@@ -36,6 +40,7 @@ impl IndexSink {
             view: view.ok_or_else(|| Error::Registry(format!("{} has no index", generation.sink())))?,
             write_alias: IndexNames::new(&settings.index_prefix).write_alias(&generation),
             bulk_bytes: Arc::new(usize::try_from(settings.bulk_bytes.as_u64()).unwrap_or(usize::MAX).into()),
+            gzip: settings.compresses()?,
             generation,
         })
     }
@@ -83,7 +88,11 @@ impl IndexSink {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         let path = format!("{}/_bulk", self.write_alias);
-        let body = documents.concat();
+        let mut body = documents.concat().into_bytes();
+        if self.gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            body = compressed(&body).map_err(|error| SinkError::Fatal(Box::new(error)))?;
+        }
         let response =
             self.client.send(Method::Post, &path, headers, Some(&bulk::QUERY), Some(body), None).await;
         let response = response.map_err(unavailable)?;
@@ -102,6 +111,13 @@ impl IndexSink {
             _ => Err(classify::request(status, &text)),
         }
     }
+}
+
+/// Fast rather than small: most of what there is to gain comes first.
+fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
 }
 
 impl Sink for IndexSink {

@@ -8,8 +8,8 @@ use aqueduct_engine::{Outcome, Record, Sink, SinkError};
 use aqueduct_service::Settings;
 use aqueduct_sync_search::classify::DOCUMENT_REFUSED;
 use aqueduct_sync_search::sink::IndexSink;
-use aqueduct_tests::{PATIENCE, Private, Server, eventually};
-use aqueduct_views::opensearch::Registry;
+use aqueduct_tests::{PATIENCE, Private, Refusal, Refusing, Server, eventually};
+use aqueduct_views::opensearch::{Gzip, Registry};
 use aqueduct_views::{Generation, MappingError};
 use bytesize::ByteSize;
 use opensearch::http::Method;
@@ -314,6 +314,24 @@ async fn a_batch_larger_than_a_request_goes_in_several() {
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Applied).count(), 99);
     assert!(matches!(outcomes[50], Outcome::Poison(_)), "outcomes stand where their records do");
     assert_eq!(search(&settings, json!({ "match_all": {} })).await.len(), 99);
+}
+
+#[tokio::test]
+async fn compressed_requests_are_smaller_and_have_the_same_effect() {
+    let mut settings = settings().await;
+    let proxy = Refusing::of(&settings.opensearch.url).await.unwrap();
+    proxy.set(Refusal::Larger(20_000));
+    settings.opensearch.url = format!("http://{}", proxy.address);
+    let items = |version| {
+        (0..100).map(move |id| order(&id.to_string(), version, json!({ "customerName": "x".repeat(500) })))
+    };
+    for (gzip, version, refused) in [(Gzip::Always, 1, 0), (Gzip::Never, 2, 1)] {
+        settings.opensearch.gzip = gzip;
+        let sink = orders(&settings).await;
+        assert_eq!(apply(&sink, items(version)).await, vec![Outcome::Applied; 100]);
+        assert_eq!(proxy.refused().min(1), refused, "50 KB as they are, a tenth of it compressed: {gzip:?}");
+    }
+    assert_eq!(search(&settings, json!({ "match_all": {} })).await.len(), 100);
 }
 
 #[tokio::test]

@@ -94,20 +94,24 @@ impl Record {
 
     /// Names and values of its headers, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        // Copied from a `&str`, so it is one.
+        self.raw_headers().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    fn raw_headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut start = 0;
         self.headers.iter().map(move |span| {
             let name = &self.header_bytes[start..span.name_end];
             let value = &self.header_bytes[span.name_end..span.value_end];
             start = span.value_end;
-            // Copied from a `&str`, so it is one.
-            (std::str::from_utf8(name).unwrap_or_default(), span.has_value.then_some(value))
+            (name, span.has_value.then_some(value))
         })
     }
 
     /// The value of a header; of the last one where the name stands more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers().filter(|(found, _)| *found == name).last().and_then(|(_, value)| value)
+        self.raw_headers().filter(|(found, _)| *found == name.as_bytes()).last().and_then(|(_, value)| value)
     }
 
     /// The event in it. A record that no publisher of ours wrote is a [`Reason`] with the code `EventInvalid`: without a key

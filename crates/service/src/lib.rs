@@ -26,3 +26,7 @@ pub use groups::Groups;
 pub use health::Health;
 pub use process::{Misconfigured, Service, exit_code, main};
 pub use settings::Settings;
+
+/// Of every process of the fleet.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -11,4 +11,4 @@ mod settings;
 pub use document::{document, document_id};
 pub use names::IndexNames;
 pub use registry::Registry;
-pub use settings::{Auth, Settings};
+pub use settings::{Auth, Gzip, Settings};

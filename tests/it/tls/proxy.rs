@@ -91,8 +91,10 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request) -> Response {
         return (gate.refusal, "Unauthorized").into_response();
     }
     let mut request = gate.http.request(parts.method, format!("{}{}", gate.behind, asked.path_and_query));
-    if let Some(content_type) = asked.headers.get("content-type") {
-        request = request.header("content-type", content_type);
+    for name in ["content-type", "content-encoding"] {
+        if let Some(value) = asked.headers.get(name) {
+            request = request.header(name, value);
+        }
     }
     let answer = request.body(asked.body).send().await.unwrap();
     let (status, headers) = (answer.status(), answer.headers().clone());

@@ -323,6 +323,7 @@ mod tests {
             replicas: 0,
             request_timeout: std::time::Duration::from_secs(1),
             bulk_bytes: ByteSize::mib(1),
+            gzip: crate::opensearch::Gzip::Never,
         };
         let names = IndexNames::new(&settings.index_prefix);
         insta::assert_json_snapshot!(create_index(&generation, &names, &settings));

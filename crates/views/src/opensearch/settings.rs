@@ -1,6 +1,7 @@
 //! How to reach OpenSearch, and how indexes are made there.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,8 +41,22 @@ pub struct Settings {
     /// How long a request may take.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
-    /// Bytes of one bulk request, about.
+    /// Bytes of one bulk request, about, before it is compressed.
     pub bulk_bytes: ByteSize,
+    /// Whether bulk requests are compressed.
+    pub gzip: Gzip,
+}
+
+/// Whether bulk requests are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gzip {
+    /// Unless OpenSearch is on this machine.
+    Remote,
+    /// Wherever it is.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// How requests say who sends them.
@@ -62,6 +77,19 @@ impl Settings {
 
     fn parsed(&self) -> Result<(Url, Option<Credentials>), Error> {
         self.split().map_err(|why| Error::Settings(format!("`opensearch.url` {why}")))
+    }
+
+    /// Whether bulk requests to this URL are compressed.
+    pub fn compresses(&self) -> Result<bool, Error> {
+        let is_remote = |url: &Url| {
+            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+            host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        };
+        Ok(match self.gzip {
+            Gzip::Always => true,
+            Gzip::Never => false,
+            Gzip::Remote => is_remote(&self.parsed()?.0),
+        })
     }
 
     /// What is wrong with `url`, if anything. The message does not repeat it: it may hold a password.
@@ -141,11 +169,9 @@ mod tests {
 
     use super::*;
 
-    /// The `Authorization` of the one request that a client with this URL sends; `{}` stands for the address.
-    async fn authorization(url: &str) -> Option<String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let settings = Settings {
-            url: url.replace("{}", &listener.local_addr().unwrap().to_string()),
+    fn settings(url: &str) -> Settings {
+        Settings {
+            url: url.to_owned(),
             auth: Auth::Basic,
             region: String::new(),
             ca_file: PathBuf::new(),
@@ -155,7 +181,14 @@ mod tests {
             replicas: 0,
             request_timeout: Duration::from_secs(10),
             bulk_bytes: ByteSize::mib(1),
-        };
+            gzip: Gzip::Remote,
+        }
+    }
+
+    /// The `Authorization` of the one request that a client with this URL sends; `{}` stands for the address.
+    async fn authorization(url: &str) -> Option<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = settings(&url.replace("{}", &listener.local_addr().unwrap().to_string()));
         let client = settings.client().unwrap();
         let served = async {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -187,5 +220,17 @@ mod tests {
             assert_eq!(authorization(url).await, Some(expected), "{url}");
         }
         assert_eq!(authorization("http://{}").await, None);
+    }
+
+    #[test]
+    fn what_leaves_the_machine_is_compressed() {
+        for local in ["http://127.0.0.1:9200", "http://localhost:9200", "http://fleet:s3cret@[::1]:9200"] {
+            assert!(!settings(local).compresses().unwrap(), "{local}");
+            assert!(Settings { gzip: Gzip::Always, ..settings(local) }.compresses().unwrap(), "{local}");
+        }
+        for remote in ["https://search.internal:9200", "http://10.0.0.7:9200", "http://[2001:db8::1]:9200"] {
+            assert!(settings(remote).compresses().unwrap(), "{remote}");
+            assert!(!Settings { gzip: Gzip::Never, ..settings(remote) }.compresses().unwrap(), "{remote}");
+        }
     }
 }
