@@ -140,7 +140,16 @@ impl Plan {
     /// # Errors
     ///
     /// When the binaries do not build, or the fleet does not become ready.
-    pub async fn start(mut self) -> Result<Fleet> {
+    pub async fn start(self) -> Result<Fleet> {
+        self.set_up().await?.start().await
+    }
+
+    /// Sets up tables, topics and views, and starts nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When a server does not answer.
+    pub async fn set_up(mut self) -> Result<SetUp> {
         let folder = Scratch::new()?;
         let model = match self.model.take() {
             Some(model) => model,
@@ -150,29 +159,12 @@ impl Plan {
             }
         };
         self.settings.insert("model.dir".to_owned(), model.display().to_string().into());
-        let file = folder.path().join("settings.toml");
+        let settings_file = folder.path().join("settings.toml");
         let lines = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n"));
-        fs::write(&file, lines.collect::<String>())?;
-        let settings = Settings::load(Some(&file))?;
+        fs::write(&settings_file, lines.collect::<String>())?;
+        let settings = Settings::load(Some(&settings_file))?;
         setup::run(&settings).await?;
-
-        let site =
-            Site { binaries: binaries().await?, settings: file.clone(), logs: folder.path().to_owned() };
-        let planned = self.plan(&site)?;
-        let members: Vec<Member> = planned.iter().map(|planned| planned.member.clone()).collect();
-        let stack = Stack {
-            pid: std::process::id(),
-            settings: file.clone(),
-            servers: Vec::new(),
-            fleet: members.clone(),
-        };
-        let board = Arc::new(Board::new(folder.path().join("stack.json"), stack)?);
-        let mut running = fleet::Fleet::start(&Nursery::new()?, planned, &board);
-        tokio::select! {
-            ready = fleet::ready(&members, READY_PATIENCE) => ready.with_context(|| logs(&members))?,
-            failed = running.failed() => failed?,
-        }
-        Ok(Fleet { settings, settings_file: file, running, board, _folder: folder, _kills: self.kills })
+        Ok(SetUp { settings, settings_file, plan: self, folder })
     }
 
     fn plan(&self, site: &Site) -> Result<Vec<fleet::Planned>> {
@@ -195,6 +187,42 @@ impl Plan {
             }
         }
         Ok(planned)
+    }
+}
+
+/// A fleet whose tables, topics and views are there, and whose processes do not run yet.
+pub struct SetUp {
+    /// The settings of its processes.
+    pub settings: Settings,
+    /// The file with those settings.
+    pub settings_file: PathBuf,
+    plan: Plan,
+    folder: Scratch,
+}
+
+impl SetUp {
+    async fn start(self) -> Result<Fleet> {
+        let SetUp { settings, settings_file, plan, folder } = self;
+        let site = Site {
+            binaries: binaries().await?,
+            settings: settings_file.clone(),
+            logs: folder.path().to_owned(),
+        };
+        let planned = plan.plan(&site)?;
+        let members: Vec<Member> = planned.iter().map(|planned| planned.member.clone()).collect();
+        let stack = Stack {
+            pid: std::process::id(),
+            settings: settings_file.clone(),
+            servers: Vec::new(),
+            fleet: members.clone(),
+        };
+        let board = Arc::new(Board::new(folder.path().join("stack.json"), stack)?);
+        let mut running = fleet::Fleet::start(&Nursery::new()?, planned, &board);
+        tokio::select! {
+            ready = fleet::ready(&members, READY_PATIENCE) => ready.with_context(|| logs(&members))?,
+            failed = running.failed() => failed?,
+        }
+        Ok(Fleet { settings, settings_file, running, board, _folder: folder, _kills: plan.kills })
     }
 }
 
@@ -334,11 +362,12 @@ pub async fn binaries() -> Result<PathBuf> {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     let build = || {
         let own = std::env::current_exe()?;
-        // …/target/debug/deps/servers-0123456789abcdef, or …/target/debug/aqueduct-soak
+        // …/target/debug/deps/servers-0123456789abcdef, …/target/debug/aqueduct-soak, or …/target/release/aqueduct-bench
         let folder = own.parent().context("no target folder")?;
         let folder = folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder).to_owned();
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--workspace", "--bins"])
+            .args(folder.ends_with("release").then_some("--release"))
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .status()?;
         ensure!(status.success(), "the binaries do not build");

@@ -18,7 +18,7 @@ mod traffic;
 pub use aqueduct_cli::local::fleet::Program;
 pub use aqueduct_cli::local::servers::Server;
 pub use broker::{Listener, asked};
-pub use fleet::{Ended, Fleet, Plan, binaries};
+pub use fleet::{Ended, Fleet, Plan, SetUp, binaries};
 pub use proxy::{Network, Proxy, Weather};
 pub use refusals::{Refusal, Refusing};
 pub use scratch::Scratch;
