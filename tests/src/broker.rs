@@ -1,13 +1,17 @@
-//! Brokers that have just begun, and those with more listeners than the plain one.
+//! Brokers that have just begun, what stands in their topics, and those with more listeners than the plain one.
 //!
 //! A broker tells clients where it is, by the listener on which they ask, and from then on they go there: what stands in
 //! front of it needs a listener of its own, which tells its address.
 
+use std::collections::HashMap;
 use std::fs;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use aqueduct_cli::local::ports;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
 use crate::{PATIENCE, Private, Proxy, Server, eventually};
@@ -27,6 +31,65 @@ where
         async move { spawn_blocking(move || ask().ok()).await.expect("what is asked does not panic") }
     })
     .await
+}
+
+/// What a topic holds now, each partition in order, as `copy` takes it. Whoever writes may go on meanwhile: what comes later is not
+/// read, and is not taken for a record of another partition.
+///
+/// # Errors
+///
+/// When the broker does not answer.
+pub fn read_topic<T>(
+    config: &ClientConfig,
+    topic: &str,
+    copy: impl Fn(&BorrowedMessage<'_>) -> T,
+) -> Result<Vec<T>> {
+    let consumer: BaseConsumer = config.create()?;
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let mut ends = HashMap::new();
+    for partition in metadata.topics().first().context("no such topic")?.partitions() {
+        // A new partition has no leader for a moment.
+        let mut tries =
+            (0..1000).filter_map(|_| consumer.fetch_watermarks(topic, partition.id(), PATIENCE).ok());
+        let (low, high) = tries.next().context("a partition without a leader")?;
+        if low < high {
+            ends.insert(partition.id(), high);
+        }
+    }
+    read_below(config, topic, ends, copy)
+}
+
+/// The same below these offsets, of the partitions that have one.
+///
+/// # Errors
+///
+/// When the broker does not answer, or the topic ends before.
+pub fn read_below<T>(
+    config: &ClientConfig,
+    topic: &str,
+    mut ends: HashMap<i32, i64>,
+    copy: impl Fn(&BorrowedMessage<'_>) -> T,
+) -> Result<Vec<T>> {
+    let mut assigned = TopicPartitionList::new();
+    for partition in ends.keys() {
+        assigned.add_partition_offset(topic, *partition, Offset::Beginning)?;
+    }
+    // It is no member of its group and commits nothing.
+    let consumer: BaseConsumer =
+        config.clone().set("group.id", topic).set("enable.auto.commit", "false").create()?;
+    consumer.assign(&assigned)?;
+    let mut records = Vec::new();
+    while !ends.is_empty() {
+        let message = consumer.poll(PATIENCE).context("the topic ended early")??;
+        let Some(end) = ends.get(&message.partition()).copied() else { continue };
+        if message.offset() + 1 >= end {
+            ends.remove(&message.partition());
+        }
+        if message.offset() < end {
+            records.push(copy(&message));
+        }
+    }
+    Ok(records)
 }
 
 /// A listener beside the plain one.

@@ -17,7 +17,7 @@ mod traffic;
 
 pub use aqueduct_cli::local::fleet::Program;
 pub use aqueduct_cli::local::servers::Server;
-pub use broker::{Listener, asked};
+pub use broker::{Listener, asked, read_below, read_topic};
 pub use fleet::{Ended, Fleet, Plan, SetUp, binaries};
 pub use proxy::{Network, Proxy, Weather};
 pub use refusals::{Refusal, Refusing};

@@ -11,7 +11,7 @@ use aqueduct_engine::{
 };
 use aqueduct_store::letters::{Filed, State};
 use aqueduct_store::{Appended, EventStore, Letter, Letters, dynamodb, kafka, setup, topics};
-use aqueduct_tests::{Servers, asked, eventually, servers, unique};
+use aqueduct_tests::{Servers, asked, eventually, read_topic, servers, unique};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus::Registry;
@@ -214,24 +214,8 @@ impl Stage {
     /// What the dead-letter topic holds.
     pub(crate) async fn dead_letters(&self) -> Vec<Found> {
         let topic = self.names.dead_letter_topic(Worker::SyncRds);
-        let consumer: BaseConsumer = self.kafka.client_config().set("group.id", unique()).create().unwrap();
-        let read = move || {
-            let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE).unwrap();
-            let mut missing = 0;
-            let mut list = TopicPartitionList::new();
-            for partition in metadata.topics()[0].partitions() {
-                missing += consumer.fetch_watermarks(&topic, partition.id(), PATIENCE).unwrap().1;
-                list.add_partition_offset(&topic, partition.id(), Offset::Beginning).unwrap();
-            }
-            consumer.assign(&list).unwrap();
-            let mut dead_letters = Vec::new();
-            while missing > 0 {
-                let message = consumer.poll(PATIENCE).unwrap().unwrap();
-                dead_letters.push(copied(&message));
-                missing -= 1;
-            }
-            dead_letters
-        };
+        let config = self.kafka.client_config();
+        let read = move || read_topic(&config, &topic, copied).unwrap();
         tokio::task::spawn_blocking(read).await.unwrap()
     }
 }

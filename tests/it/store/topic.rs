@@ -1,13 +1,11 @@
 //! What really stands in a topic.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aqueduct_contract::Event;
 use aqueduct_store::{EventStore, kafka};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use aqueduct_tests::read_topic;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +19,21 @@ pub(super) struct Record {
 }
 
 impl Record {
+    fn of(message: &BorrowedMessage<'_>) -> Record {
+        let headers = message.headers().unwrap();
+        Record {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
+            value: message.payload().unwrap().to_vec(),
+            headers: headers
+                .iter()
+                .map(|header| (header.key.to_owned(), header.value.unwrap().to_vec()))
+                .collect(),
+        }
+    }
+
     fn event(&self) -> Event {
         Event::from_json(&self.value).unwrap()
     }
@@ -31,51 +44,10 @@ impl Record {
     }
 }
 
-/// All records of a topic now, each partition in order. Publishers may go on meanwhile: what they repeat later is not read, and is
-/// not taken for a record of another partition.
+/// All records of a topic now, each partition in order.
 pub(super) async fn read(kafka: &kafka::Settings, topic: &str) -> Vec<Record> {
-    let (kafka, topic) = (kafka.clone(), topic.to_owned());
-    let read = move || {
-        let mut config = kafka.client_config();
-        config.set("group.id", "only-assigns").set("enable.auto.commit", "false");
-        let consumer: BaseConsumer = config.create().unwrap();
-        let timeout = Duration::from_secs(20);
-        let metadata = consumer.fetch_metadata(Some(&topic), timeout).unwrap();
-        let mut assignment = TopicPartitionList::new();
-        let mut unread = HashMap::new();
-        for partition in metadata.topics()[0].partitions() {
-            // A new partition has no leader for a moment.
-            let mut tries =
-                (0..1000).filter_map(|_| consumer.fetch_watermarks(&topic, partition.id(), timeout).ok());
-            let (low, high) = tries.next().unwrap();
-            if low < high {
-                unread.insert(partition.id(), high);
-            }
-            assignment.add_partition_offset(&topic, partition.id(), Offset::Beginning).unwrap();
-        }
-        consumer.assign(&assignment).unwrap();
-        let mut records = Vec::new();
-        while !unread.is_empty() {
-            let message = consumer.poll(timeout).unwrap().unwrap();
-            let Some(&end) = unread.get(&message.partition()) else { continue };
-            if message.offset() + 1 == end {
-                unread.remove(&message.partition());
-            }
-            let headers = message.headers().unwrap();
-            records.push(Record {
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp: message.timestamp().to_millis(),
-                key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
-                value: message.payload().unwrap().to_vec(),
-                headers: headers
-                    .iter()
-                    .map(|header| (header.key.to_owned(), header.value.unwrap().to_vec()))
-                    .collect(),
-            });
-        }
-        records
-    };
+    let (config, topic) = (kafka.client_config(), topic.to_owned());
+    let read = move || read_topic(&config, &topic, Record::of).unwrap();
     tokio::task::spawn_blocking(read).await.unwrap()
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::Fleet;
-use crate::asked;
+use crate::{asked, read_below};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -200,27 +200,7 @@ fn records(config: &ClientConfig, topic: &str, committed: &[Committed]) -> Resul
         let furthest = ends.entry(*partition).or_insert(*end);
         *furthest = *end.max(furthest);
     }
-    let mut assigned = TopicPartitionList::new();
-    for partition in ends.keys() {
-        assigned.add_partition_offset(topic, *partition, Offset::Beginning)?;
-    }
-    // It is no member of its group and commits nothing.
-    let consumer: BaseConsumer =
-        config.clone().set("group.id", topic).set("enable.auto.commit", "false").create()?;
-    consumer.assign(&assigned)?;
-    let mut records = Vec::new();
-    while !ends.is_empty() {
-        let message = consumer.poll(PATIENCE).context("the topic ended early")??;
-        let found = Found::of(&message);
-        let Some(end) = ends.get(&found.partition).copied() else { continue };
-        if found.offset + 1 >= end {
-            ends.remove(&found.partition);
-        }
-        if found.offset < end {
-            records.push(found);
-        }
-    }
-    Ok(records)
+    read_below(config, topic, ends, Found::of)
 }
 
 /// What the group has committed of the topic.
