@@ -80,25 +80,22 @@ impl Plan {
         let broker = network.kafka.address.to_string();
         let database = self.settings["postgres.url"].as_str().unwrap_or_default();
         let database = database.replace(host(database), &network.postgres.address.to_string());
-        let workers = 1..=self.workers;
-        workers.fold(self.variable("command-api", BROKERS, &broker), |plan, number| {
-            Program::WORKERS
-                .iter()
-                .fold(plan, |plan, worker| {
-                    plan.variable(&format!("{}-{number}", worker.name()), BROKERS, &broker)
-                })
+        let (opensearch, workers) = (format!("http://{}", network.opensearch.address), self.workers);
+        let mut plan = self.variable("command-api", BROKERS, &broker);
+        for number in 1..=workers {
+            for worker in Program::WORKERS {
+                plan = plan.variable(&format!("{}-{number}", worker.name()), BROKERS, &broker);
+            }
+            plan = plan
                 .variable(&format!("sync-rds-{number}"), "AQUEDUCT__POSTGRES__URL", &database)
-                .variable(
-                    &format!("sync-search-{number}"),
-                    "AQUEDUCT__OPENSEARCH__URL",
-                    format!("http://{}", network.opensearch.address),
-                )
+                .variable(&format!("sync-search-{number}"), "AQUEDUCT__OPENSEARCH__URL", &opensearch)
                 .variable(
                     &format!("projector-{number}"),
                     "AQUEDUCT__DYNAMODB__ENDPOINT",
                     network.dynamodb_url(),
-                )
-        })
+                );
+        }
+        plan
     }
 
     /// Another model than the shop.
