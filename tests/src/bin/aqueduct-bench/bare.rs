@@ -194,7 +194,32 @@ impl Rows {
     }
 }
 
-/// Reads on a thread of its own and writes batches, some at a time.
+/// Reads on a thread of its own, by `produce`, and works on what that sends, `in_flight` at a time.
+async fn pipeline<Work, Done>(
+    site: &Site,
+    in_flight: usize,
+    produce: impl FnOnce(&Site, mpsc::Sender<Work>) -> Result<Duration> + Send + 'static,
+    work: impl FnMut(Work) -> Done,
+) -> Result<Measured>
+where
+    Work: Send + 'static,
+    Done: Future<Output = Result<()>>,
+{
+    let (send, receive) = mpsc::channel(1);
+    let reading = site.clone();
+    let begun = Instant::now();
+    let reader = tokio::task::spawn_blocking(move || {
+        let took = produce(&reading, send)?;
+        // How long it was to the first record.
+        anyhow::Ok(begun.elapsed() - took)
+    });
+    let sent = futures::stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive)));
+    sent.map(work).buffer_unordered(in_flight).try_collect::<()>().await?;
+    let took = begun.elapsed() - reader.await??;
+    Measured::of_this_process(site, took)
+}
+
+/// Writes batches of orders.
 async fn write<Batch, Written>(
     site: &Site,
     mut add: impl FnMut(&mut Batch, &Order<'_>) -> Result<()> + Send + 'static,
@@ -204,14 +229,11 @@ where
     Batch: Default + Send + Sync + 'static,
     Written: Future<Output = Result<()>>,
 {
-    let (send, receive) = mpsc::channel(1);
-    let reading = site.clone();
     // One statement takes no item twice, and a partition has each of its items once a pass.
     let size = BATCH.min(usize::try_from(site.load.items / u64::try_from(site.load.partitions)?)?);
-    let begun = Instant::now();
-    let reader = tokio::task::spawn_blocking(move || {
+    let produce = move |site: &Site, send: mpsc::Sender<Batch>| {
         let (mut batch, mut count) = (Batch::default(), 0);
-        let took = read(&reading, |value| {
+        let took = read(site, |value| {
             add(&mut batch, &serde_json::from_slice(value)?)?;
             count += 1;
             if count == size {
@@ -221,14 +243,9 @@ where
             Ok(())
         })?;
         send.blocking_send(batch)?;
-        // How long it was to the first record.
-        anyhow::Ok(begun.elapsed() - took)
-    });
-    let batches =
-        futures::stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive)));
-    batches.map(write).buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
-    let took = begun.elapsed() - reader.await??;
-    Measured::of_this_process(site, took)
+        Ok(took)
+    };
+    pipeline(site, IN_FLIGHT, produce, write).await
 }
 
 /// Writes rows into a table like ours.
@@ -299,19 +316,12 @@ pub(crate) async fn puts(site: &Site) -> Result<Measured> {
     let names = Names::new(format!("{}bare", site.settings()?.prefix));
     setup(&client, &names).await?;
     let table = DataTable::new(client, &names);
-    let (send, receive) = mpsc::channel(PUTS_IN_FLIGHT);
-    let reading = site.clone();
-    let begun = Instant::now();
-    let reader = tokio::task::spawn_blocking(move || {
-        let took = read(&reading, |value| Ok(send.blocking_send(Event::from_json(value)?)?))?;
-        anyhow::Ok(begun.elapsed() - took)
-    });
-    let events = futures::stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive)));
+    let produce = |site: &Site, send: mpsc::Sender<Event>| {
+        read(site, |value| Ok(send.blocking_send(Event::from_json(value)?)?))
+    };
     let put = async |event: Event| {
         table.put_if_newer(&event).await?;
-        anyhow::Ok(())
+        Ok(())
     };
-    events.map(put).buffer_unordered(PUTS_IN_FLIGHT).try_collect::<()>().await?;
-    let took = begun.elapsed() - reader.await??;
-    Measured::of_this_process(site, took)
+    pipeline(site, PUTS_IN_FLIGHT, produce, put).await
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use aqueduct_service::Settings;
 use aqueduct_tests::{Fleet, Servers};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::topic::attributes;
 use crate::{Line, model};
 
-const RATE: u64 = 100;
+const RATE: u32 = 100;
 /// Of the commands, those that are looked for in OpenSearch.
 const SEARCHED: u64 = 50;
 /// How often a search looks for a document.
@@ -25,48 +25,36 @@ const WARM_UP: u64 = 1000;
 /// Sends `commands` at 100 a second.
 pub(crate) async fn run(servers: &Servers, commands: u64) -> Result<Vec<Line>> {
     let fleet = Fleet::on(servers).await.model(model()).set("log.level", "error").start().await?;
-    let mut rows = Rows::watch(&fleet.settings).await?;
+    let total = WARM_UP + commands;
+    let rows = tokio::spawn(rows_seen(listen(&fleet.settings).await?, total));
     let client = reqwest::Client::new();
     let orders = format!("{}/v1/bench/ORDER", fleet.api());
-    let (mut sent, mut searches) = (JoinSet::new(), JoinSet::new());
-    let mut answered: HashMap<String, Instant> = HashMap::new();
-    let mut ticks = interval(Duration::from_secs(1) / u32::try_from(RATE)?);
+    let mut sent = JoinSet::new();
+    let mut ticks = interval(Duration::from_secs(1) / RATE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for number in 0..WARM_UP + commands {
+    for number in 0..total {
         ticks.tick().await;
         let id = format!("F-{number:06}");
         let request = client.post(&orders).json(&json!({ "id": id, "attributes": attributes(number, 1) }));
+        let settings = fleet.settings.clone();
         sent.spawn(async move {
             request.send().await?.error_for_status()?;
-            anyhow::Ok((number, id, Instant::now()))
+            let answered = Instant::now();
+            let age = match number % SEARCHED {
+                0 => Some(searched(&settings, &id, answered).await?),
+                _ => None,
+            };
+            anyhow::Ok((number, id, answered, age))
         });
-        while let Some(one) = sent.try_join_next() {
-            let (number, id, at) = one??;
-            if number >= WARM_UP {
-                if number % SEARCHED == 0 {
-                    searches.spawn(searched(fleet.settings.clone(), id.clone(), at));
-                }
-                answered.insert(id, at);
-            }
-        }
     }
-    while let Some(one) = sent.join_next().await {
-        let (_, id, at) = one??;
-        answered.insert(id, at);
-    }
-    let mut row_ages = Vec::new();
-    for (id, at) in &answered {
-        row_ages.push(rows.seen(id).await?.saturating_duration_since(*at));
-    }
-    let mut search_ages = Vec::new();
-    while let Some(age) = searches.join_next().await {
-        search_ages.push(age??);
-    }
+    let sent = sent.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+    let rows = rows.await??;
     fleet.stop().await?;
-    Ok([("rows", row_ages), ("searches", search_ages)]
-        .into_iter()
-        .flat_map(|(what, ages)| percentiles(what, ages))
-        .collect())
+    let counted = sent.iter().filter(|(number, ..)| *number >= WARM_UP);
+    let row_ages =
+        counted.clone().filter_map(|(_, id, at, _)| Some(rows.get(id)?.saturating_duration_since(*at)));
+    let search_ages = counted.filter_map(|(.., age)| *age);
+    Ok([percentiles("rows", row_ages.collect()), percentiles("searches", search_ages.collect())].concat())
 }
 
 fn percentiles(what: &str, mut ages: Vec<Duration>) -> Vec<Line> {
@@ -78,38 +66,33 @@ fn percentiles(what: &str, mut ages: Vec<Duration>) -> Vec<Line> {
     [50, 99].map(line).into()
 }
 
-/// Postgres says when a row is visible, at the commit that made it so.
-struct Rows {
-    listener: PgListener,
-    seen: HashMap<String, Instant>,
+/// Has Postgres say when a row is visible, at the commit that made it so.
+async fn listen(settings: &Settings) -> Result<PgListener> {
+    let pool = settings.postgres.connect_lazy()?;
+    sqlx::raw_sql(
+        "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_notify('rows', NEW.id); RETURN NULL; END $$; \
+         CREATE TRIGGER tell AFTER INSERT ON orders__g1 FOR EACH ROW EXECUTE FUNCTION tell()",
+    )
+    .execute(&pool)
+    .await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.listen("rows").await?;
+    Ok(listener)
 }
 
-impl Rows {
-    async fn watch(settings: &Settings) -> Result<Rows> {
-        let pool = settings.postgres.connect_lazy()?;
-        sqlx::raw_sql(
-            "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN PERFORM pg_notify('rows', NEW.id); RETURN NULL; END $$; \
-             CREATE TRIGGER tell AFTER INSERT ON orders__g1 FOR EACH ROW EXECUTE FUNCTION tell()",
-        )
-        .execute(&pool)
-        .await?;
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen("rows").await?;
-        Ok(Rows { listener, seen: HashMap::new() })
+/// When each of so many rows was seen, by id. All the while: a notification that waits to be read tells no time.
+async fn rows_seen(mut listener: PgListener, rows: u64) -> Result<HashMap<String, Instant>> {
+    let mut seen = HashMap::new();
+    for _ in 0..rows {
+        let notification = listener.recv().await?;
+        seen.insert(notification.payload().to_owned(), Instant::now());
     }
-
-    async fn seen(&mut self, id: &str) -> Result<Instant> {
-        while !self.seen.contains_key(id) {
-            let notification = self.listener.recv().await?;
-            self.seen.insert(notification.payload().to_owned(), Instant::now());
-        }
-        self.seen.get(id).copied().context("just put there")
-    }
+    Ok(seen)
 }
 
 /// How old the answer is when a search finds the item.
-async fn searched(settings: Settings, id: String, answered: Instant) -> Result<Duration> {
+async fn searched(settings: &Settings, id: &str, answered: Instant) -> Result<Duration> {
     let opensearch = &settings.opensearch;
     let url = format!("{}/{}orders/_search", opensearch.url, opensearch.index_prefix);
     let query = json!({ "size": 0, "query": { "term": { "id": id } } });

@@ -211,7 +211,7 @@ impl Rig {
 }
 
 /// One figure.
-#[derive(Serialize)]
+#[derive(Clone, Default, Serialize)]
 struct Line {
     bench: String,
     value: f64,
@@ -228,17 +228,7 @@ struct Line {
 
 impl Line {
     fn of_value(bench: String, value: f64, unit: &'static str) -> Line {
-        Line {
-            bench,
-            value: rounded(value),
-            unit,
-            bound: None,
-            ratio: None,
-            cpu_seconds: None,
-            peak_rss_mib: None,
-            cpu_seconds_per_million: None,
-            written: None,
-        }
+        Line { bench, value: rounded(value), unit, ..Line::default() }
     }
 
     fn compare(bench: &str, ours: &Measured, bound: &Measured) -> Line {
