@@ -362,9 +362,12 @@ pub async fn binaries() -> Result<PathBuf> {
         // …/target/debug/deps/servers-0123456789abcdef, …/target/debug/aqueduct-soak, or …/target/release/aqueduct-bench
         let folder = own.parent().context("no target folder")?;
         let folder = folder.parent().filter(|_| folder.ends_with("deps")).unwrap_or(folder).to_owned();
+        // As tests and benches were built themselves: other targets would have other features, and much be built again.
+        let targets: &[&str] =
+            if folder.ends_with("release") { &["--release", "--bins"] } else { &["--all-targets"] };
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--bins"])
-            .args(folder.ends_with("release").then_some("--release"))
+            .args(["build", "--quiet", "--workspace"])
+            .args(targets)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .status()?;
         ensure!(status.success(), "the binaries do not build");
