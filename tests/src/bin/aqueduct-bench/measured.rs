@@ -161,9 +161,11 @@ pub(crate) async fn worker(program: Program, settings: &Path, events: u64) -> Re
         .spawn()?;
     let pid = child.id().context("it ended")?;
     let mut begun = Instant::now();
+    // Made once: a new one costs as much as hundreds of events.
+    let client = reqwest::Client::new();
     loop {
         let asked = Instant::now();
-        let settled = Settled::ask(admin).await.unwrap_or_default();
+        let settled = Settled::ask(&client, admin).await.unwrap_or_default();
         if settled.consumed == 0 {
             begun = asked;
         }
@@ -195,8 +197,8 @@ struct Settled {
 }
 
 impl Settled {
-    async fn ask(admin: SocketAddr) -> Result<Settled> {
-        let text = reqwest::get(format!("http://{admin}/metrics")).await?.text().await?;
+    async fn ask(client: &reqwest::Client, admin: SocketAddr) -> Result<Settled> {
+        let text = client.get(format!("http://{admin}/metrics")).send().await?.text().await?;
         let mut settled = Settled::default();
         for line in text.lines() {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
