@@ -4,7 +4,7 @@
 //! aqueduct.order.events ──▶ engine (lanes, batches) ──▶ sink ──▶ statements ──▶ table orders__g1
 //!                                                        │            │
 //!                                                        │            └─ classify: what an error asks for
-//!                                                        └─ aqueduct_views::postgres::row: what an item maps to
+//!                                                        └─ aqueduct_views::postgres::RowMapper: what an item maps to
 //! ```
 
 pub mod classify;

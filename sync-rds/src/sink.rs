@@ -1,9 +1,9 @@
 //! A batch of events into one generation's table.
 
+use aqueduct_contract::RawItem;
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
-use aqueduct_model::PostgresView;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
-use aqueduct_views::postgres::{Row, ddl, row};
+use aqueduct_views::postgres::{Row, RowMapper, ddl};
 use aqueduct_views::{Error, Generation, MappingError};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -15,7 +15,7 @@ use crate::statements::Upsert;
 pub struct TableSink {
     pool: PgPool,
     generation: Generation,
-    view: PostgresView,
+    mapper: RowMapper,
     upsert: Upsert,
     probe: String,
 }
@@ -25,21 +25,27 @@ impl TableSink {
     /// Postgres or has names that it cannot hold.
     pub fn new(pool: PgPool, generation: Generation) -> Result<TableSink, Error> {
         let name_error = |source: QuoteError| Error::Name { view: generation.view().to_owned(), source };
-        let view = generation.definition.postgres.clone();
-        let view = view.ok_or_else(|| Error::Registry(format!("{} has no table", generation.sink())))?;
+        let view = generation.definition.postgres.as_ref();
+        let mapper = view
+            .map(RowMapper::new)
+            .ok_or_else(|| Error::Registry(format!("{} has no table", generation.sink())))?;
         let table = identifier(&ddl::table_name(&generation)).map_err(name_error)?;
         let upsert = Upsert::new(&generation).map_err(name_error)?;
-        Ok(TableSink { pool, view, upsert, probe: format!("SELECT FROM {table} LIMIT 1"), generation })
+        Ok(TableSink { pool, mapper, upsert, probe: format!("SELECT FROM {table} LIMIT 1"), generation })
     }
 
-    fn row(&self, record: &Record) -> Result<Row, Reason> {
-        let event = record.event()?;
-        let (expected, found) = (&self.generation.definition.type_name, event.item.key.type_name());
+    fn item<'r>(&self, record: &'r Record) -> Result<RawItem<'r>, Reason> {
+        let item = record.item()?;
+        let (expected, found) = (&self.generation.definition.type_name, item.key.type_name());
         if found != expected {
             let message = format!("an item of type {found} in the topic of {expected}");
             return Err(Reason::new(Reason::EVENT_INVALID, message));
         }
-        row(&self.view, &event.item).map_err(|error| {
+        Ok(item)
+    }
+
+    fn row<'i>(&self, item: &'i RawItem<'_>) -> Result<Row<'i>, Reason> {
+        self.mapper.row(item).map_err(|error| {
             Reason::new(MappingError::CODE, format!("view {}, {error}", self.generation.view()))
         })
     }
@@ -49,20 +55,18 @@ impl Sink for TableSink {
     const NEEDS: Needs = Needs::State;
 
     async fn apply(&self, batch: &[Record]) -> Result<Vec<Outcome>, SinkError> {
-        let mapped: Vec<Result<Row, Reason>> = batch.iter().map(|record| self.row(record)).collect();
-        let rows: Vec<&Row> = mapped.iter().filter_map(|row| row.as_ref().ok()).collect();
-        let changed = self.upsert.execute(&self.pool, rows).await.map_err(classify)?;
-        let outcome = |mapped: Result<Row, Reason>| match mapped {
-            Err(reason) => Outcome::Poison(reason),
-            Ok(Row { tenant, id, .. }) => {
-                if changed.contains(&(tenant, id)) {
-                    Outcome::Applied
-                } else {
-                    Outcome::Stale
-                }
-            }
+        let items: Vec<Result<RawItem<'_>, Reason>> = batch.iter().map(|record| self.item(record)).collect();
+        let mapped =
+            items.iter().map(|item| item.as_ref().map_err(Clone::clone).and_then(|item| self.row(item)));
+        let mapped: Vec<Result<Row<'_>, Reason>> = mapped.collect();
+        let rows: Vec<&Row<'_>> = mapped.iter().filter_map(|row| row.as_ref().ok()).collect();
+        let applied = self.upsert.execute(&self.pool, rows).await.map_err(classify)?;
+        let outcome = |mapped: &Result<Row<'_>, Reason>| match mapped {
+            Err(reason) => Outcome::Poison(reason.clone()),
+            Ok(row) if applied.contains(row) => Outcome::Applied,
+            Ok(_) => Outcome::Stale,
         };
-        Ok(mapped.into_iter().map(outcome).collect())
+        Ok(mapped.iter().map(outcome).collect())
     }
 
     async fn ready(&self) -> Result<(), BoxError> {

@@ -1,13 +1,17 @@
 //! The one statement that writes a batch of rows.
 //!
 //! ```sql
-//! INSERT INTO "orders__g1" AS t (…) SELECT … FROM unnest($1::text[], …)
-//! ON CONFLICT (tenant, id) DO UPDATE SET … WHERE t.item_version < excluded.item_version
-//! RETURNING t.tenant, t.id
+//! WITH applied AS (
+//!   INSERT INTO "orders__g1" AS t (…) SELECT … FROM unnest($1::text[], …)
+//!   ON CONFLICT (tenant, id) DO UPDATE SET … WHERE t.item_version < excluded.item_version
+//!   RETURNING t.tenant, t.id
+//! )
+//! SELECT number, tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted LEFT JOIN applied ON number < …
 //! ```
 //!
 //! One statement, whatever the number of rows, so that it is prepared once a connection. The guard makes any order and any
-//! repetition of batches end in the latest version; what comes back tells applied from stale.
+//! repetition of batches end in the latest version; what comes back tells applied from stale. Mostly all or none are applied: then
+//! one row says so, and no keys travel.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,8 +21,25 @@ use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, ddl};
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// Tenant and id of a row.
-pub type RowKey = (String, String);
+/// The rows of a batch that were newer than what the table held.
+#[derive(Debug)]
+pub enum Applied {
+    /// Every one.
+    All,
+    /// Those with this tenant and id.
+    Of(HashSet<(String, String)>),
+}
+
+impl Applied {
+    /// Whether `row`, one of the batch, was newer.
+    #[must_use]
+    pub fn contains(&self, row: &Row<'_>) -> bool {
+        match self {
+            Applied::All => true,
+            Applied::Of(keys) => keys.contains(&(row.tenant.to_owned(), row.id.to_owned())),
+        }
+    }
+}
 
 /// The upsert of one generation's table.
 #[derive(Clone, Debug)]
@@ -26,65 +47,91 @@ pub struct Upsert {
     sql: Arc<str>,
 }
 
-/// What a table's own columns are cast from text to, in the order of [`ddl::OWN_COLUMNS`].
-const OWN_CASTS: [&str; 6] = ["text", "text", "bigint", "boolean", "timestamptz", "timestamptz"];
+/// As what a table's own columns are sent and what is made of it, in the order of [`ddl::OWN_COLUMNS`]. Times go as microseconds,
+/// which Postgres need not read from text.
+const OWN_PARAMETERS: [(&str, &str); 6] = [
+    ("text", ""),
+    ("text", ""),
+    ("bigint", ""),
+    ("boolean", ""),
+    ("bigint", " * interval '1 microsecond' + timestamptz 'epoch'"),
+    ("bigint", " * interval '1 microsecond' + timestamptz 'epoch'"),
+];
 
 /// `tenant` and `id`, first of [`ddl::OWN_COLUMNS`].
 const KEY_COLUMNS: usize = 2;
 
+/// One column of the statement.
+struct Parameter {
+    /// The column, quoted.
+    name: String,
+    sent_as: &'static str,
+    /// What stands behind the value.
+    conversion: String,
+}
+
 impl Upsert {
     /// The statement for `generation`.
     pub fn new(generation: &Generation) -> Result<Upsert, QuoteError> {
-        let own = ddl::OWN_COLUMNS.iter().zip(OWN_CASTS).map(|((name, _), cast)| (*name, cast.to_owned()));
+        let own = ddl::OWN_COLUMNS.iter().zip(OWN_PARAMETERS);
+        let own = own.map(|((name, _), (sent_as, conversion))| (*name, sent_as, conversion.to_owned()));
         let columns = generation.definition.postgres.iter().flat_map(|view| &view.columns);
-        let columns: Vec<(String, String)> = own
-            .chain(columns.map(|column| (column.name.as_str(), column.column_type.to_string())))
-            .map(|(name, cast)| Ok((identifier(name)?, cast)))
+        let columns =
+            columns.map(|column| (column.name.as_str(), "text", format!("::{}", column.column_type)));
+        let parameters: Vec<Parameter> = own
+            .chain(columns)
+            .map(|(name, sent_as, conversion)| Ok(Parameter { name: identifier(name)?, sent_as, conversion }))
             .collect::<Result<_, _>>()?;
 
         let table = identifier(&ddl::table_name(generation))?;
-        let list = |each: &dyn Fn(usize, &str, &str) -> String, after: usize| {
-            let each = |(index, (name, cast)): (usize, &(String, String))| each(index + 1, name, cast);
-            columns.iter().enumerate().skip(after).map(each).collect::<Vec<_>>().join(", ")
+        let list = |each: &dyn Fn(usize, &Parameter) -> String, after: usize| {
+            let each = |(index, parameter): (usize, &Parameter)| each(index + 1, parameter);
+            parameters.iter().enumerate().skip(after).map(each).collect::<Vec<_>>().join(", ")
         };
-        let names = list(&|_, name, _| name.to_owned(), 0);
-        let values = list(&|number, _, cast| format!("c{number}::{cast}"), 0);
-        let arrays = list(&|number, _, _| format!("${number}::text[]"), 0);
-        let aliases = list(&|number, _, _| format!("c{number}"), 0);
-        let updates = list(&|_, name, _| format!("{name} = excluded.{name}"), KEY_COLUMNS);
+        let names = list(&|_, parameter| parameter.name.clone(), 0);
+        let values = list(&|number, parameter| format!("c{number}{}", parameter.conversion), 0);
+        let arrays = list(&|number, parameter| format!("${number}::{}[]", parameter.sent_as), 0);
+        let aliases = list(&|number, _| format!("c{number}"), 0);
+        let updates = list(&|_, Parameter { name, .. }| format!("{name} = excluded.{name}"), KEY_COLUMNS);
         let sql = format!(
-            "INSERT INTO {table} AS t ({names})\n\
+            "WITH applied AS (\n\
+             INSERT INTO {table} AS t ({names})\n\
              SELECT {values}\n\
              FROM unnest({arrays}) AS s ({aliases})\n\
              ON CONFLICT (tenant, id) DO UPDATE SET {updates}\n\
              WHERE t.item_version < excluded.item_version\n\
-             RETURNING t.tenant, t.id"
+             RETURNING t.tenant, t.id\n\
+             )\n\
+             SELECT number, tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted\n\
+             LEFT JOIN applied ON number < cardinality($1)"
         );
         Ok(Upsert { sql: sql.into() })
     }
 
-    /// Writes rows of different keys and returns the keys of those that were newer than what the table held.
-    pub async fn execute(&self, pool: &PgPool, mut rows: Vec<&Row>) -> Result<HashSet<RowKey>, sqlx::Error> {
+    /// Writes rows of different keys and tells which of them were newer than what the table held.
+    pub async fn execute(&self, pool: &PgPool, mut rows: Vec<&Row<'_>>) -> Result<Applied, sqlx::Error> {
         if rows.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(Applied::All);
         }
         // Locks are taken in the order of the rows. In another order, two batches could each wait for the other's.
-        rows.sort_unstable_by_key(|row| (&row.tenant, &row.id));
+        rows.sort_unstable_by_key(|row| (row.tenant, row.id));
 
-        let text = |value: fn(&Row) -> &str| rows.iter().map(|row| value(row)).collect::<Vec<_>>();
-        let written = |value: fn(&Row) -> String| rows.iter().map(|row| value(row)).collect::<Vec<_>>();
         // Every name in the statement went through `quote`.
         let mut query = sqlx::query_as(AssertSqlSafe(self.sql.clone()))
-            .bind(text(|row| &row.tenant))
-            .bind(text(|row| &row.id))
-            .bind(written(|row| row.item_version.to_string()))
-            .bind(written(|row| row.deleted.to_string()))
-            .bind(text(|row| &row.created_at))
-            .bind(text(|row| &row.updated_at));
+            .bind(rows.iter().map(|row| row.tenant).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.item_version).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.deleted).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.created_at.as_microsecond()).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.updated_at.as_microsecond()).collect::<Vec<_>>());
         for index in 0..rows[0].values.len() {
             query = query.bind(rows.iter().map(|row| row.values[index].as_deref()).collect::<Vec<_>>());
         }
-        Ok(query.fetch_all(pool).await?.into_iter().collect())
+        let answer: Vec<(i64, Option<String>, Option<String>)> = query.fetch_all(pool).await?;
+        if answer.first().is_some_and(|(number, ..)| usize::try_from(*number) == Ok(rows.len())) {
+            return Ok(Applied::All);
+        }
+        Ok(Applied::Of(answer.into_iter().filter_map(|(_, tenant, id)| Some((tenant?, id?))).collect()))
     }
 }
 

@@ -16,6 +16,7 @@
 //! | item 400 about the index; 403, 404 | closed, blocked, index or alias gone | say so, wait, again |
 
 use aqueduct_engine::{Outcome, Reason, SinkError};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The code of a document that OpenSearch refuses for its contents.
@@ -33,12 +34,33 @@ pub struct Blocked {
     pub reason: String,
 }
 
-/// The outcome of one item of an answer; an error when it tells of more than that item.
-pub fn item(answer: &Value) -> Result<Outcome, Blocked> {
-    let result = &answer["index"];
-    let status = result["status"].as_u64().unwrap_or(0);
-    let kind = result["error"]["type"].as_str().unwrap_or_default();
-    let reason = reason(&result["error"]);
+/// What OpenSearch says of a request, as far as [`bulk::QUERY`](crate::bulk::QUERY) asks for it.
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    /// In the order of the documents.
+    pub items: Vec<AnsweredItem>,
+}
+
+/// What it says of one document.
+#[derive(Debug, Deserialize)]
+pub struct AnsweredItem {
+    index: Answered,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answered {
+    #[serde(default)]
+    status: u64,
+    #[serde(default)]
+    error: Value,
+}
+
+/// The outcome of one document; an error when it tells of more than that document.
+pub fn item(answer: &AnsweredItem) -> Result<Outcome, Blocked> {
+    let Answered { status, error } = &answer.index;
+    let kind = error["type"].as_str().unwrap_or_default();
+    let reason = reason(error);
+    let status = *status;
     match status {
         200..300 => Ok(Outcome::Applied),
         409 => Ok(Outcome::Stale),
@@ -87,16 +109,20 @@ mod tests {
 
     use super::*;
 
+    fn item(answer: Value) -> Result<Outcome, Blocked> {
+        super::item(&serde_json::from_value(answer).unwrap())
+    }
+
     fn answer(status: u64, kind: &str, reason: &str) -> Value {
         json!({ "index": { "status": status, "error": { "type": kind, "reason": reason } } })
     }
 
     #[test]
     fn an_item_is_judged_alone() {
-        assert_eq!(item(&json!({ "index": { "status": 201 } })).unwrap(), Outcome::Applied);
-        assert_eq!(item(&answer(409, "version_conflict_engine_exception", "v")).unwrap(), Outcome::Stale);
+        assert_eq!(item(json!({ "index": { "status": 201 } })).unwrap(), Outcome::Applied);
+        assert_eq!(item(answer(409, "version_conflict_engine_exception", "v")).unwrap(), Outcome::Stale);
         for status in [429, 500, 503] {
-            assert!(matches!(item(&answer(status, "x", "busy")).unwrap(), Outcome::Throttled(_)), "{status}");
+            assert!(matches!(item(answer(status, "x", "busy")).unwrap(), Outcome::Throttled(_)), "{status}");
         }
         let refused = json!({ "index": { "status": 400, "error": {
             "type": "mapper_parsing_exception",
@@ -105,7 +131,7 @@ mod tests {
         } } });
         let reason =
             Reason::new(DOCUMENT_REFUSED, "failed to parse field [document.n]: For input string: \"abc\"");
-        assert_eq!(item(&refused).unwrap(), Outcome::Poison(reason));
+        assert_eq!(item(refused).unwrap(), Outcome::Poison(reason));
     }
 
     #[test]
@@ -124,9 +150,9 @@ mod tests {
             (400, "index_closed_exception", "closed"),
             (400, "illegal_argument_exception", "no write index is defined for alias [orders-g1-write]"),
         ] {
-            assert!(item(&answer(status, kind, reason)).is_err(), "{kind}");
+            assert!(item(answer(status, kind, reason)).is_err(), "{kind}");
         }
-        assert!(item(&json!({ "index": {} })).is_err(), "an answer that says nothing is no success");
+        assert!(item(json!({ "index": {} })).is_err(), "an answer that says nothing is no success");
     }
 
     #[test]

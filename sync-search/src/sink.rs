@@ -1,6 +1,5 @@
 //! A batch of events into one generation's index.
 
-use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,15 +8,16 @@ use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError}
 use aqueduct_model::SearchView;
 use aqueduct_views::opensearch::{IndexNames, Settings};
 use aqueduct_views::{Error, Generation, MappingError};
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use opensearch::OpenSearch;
 use opensearch::http::Method;
 use opensearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde_json::Value;
 use tracing::warn;
 
-use crate::{bulk, classify};
+use crate::bulk::{self, Documents, Request};
+use crate::classify::{self, Answer};
 
 /// Writes one generation of a view.
 #[derive(Clone, Debug)]
@@ -45,29 +45,30 @@ impl IndexSink {
         })
     }
 
-    fn lines(&self, record: &Record) -> Result<String, Reason> {
-        let event = record.event()?;
-        let (expected, found) = (&self.generation.definition.type_name, event.item.key.type_name());
+    /// Adds the document of a record's item.
+    fn add(&self, record: &Record, documents: &mut Documents) -> Result<(), Reason> {
+        let item = record.item()?;
+        let (expected, found) = (&self.generation.definition.type_name, item.key.type_name());
         if found != expected {
             let message = format!("an item of type {found} in the topic of {expected}");
             return Err(Reason::new(Reason::EVENT_INVALID, message));
         }
-        bulk::lines(&self.view, &event.item).map_err(|error| {
+        documents.push(&self.view, &item).map_err(|error| {
             Reason::new(MappingError::CODE, format!("view {}, {error}", self.generation.view()))
         })
     }
 
     /// Sends documents in as many requests as it takes; one outcome a document.
-    async fn send_all(&self, documents: &[String]) -> Result<Vec<Outcome>, SinkError> {
+    async fn send_all(&self, documents: Request) -> Result<Vec<Outcome>, SinkError> {
         let mut outcomes = Vec::with_capacity(documents.len());
-        let mut requests: VecDeque<&[String]> =
-            bulk::requests(documents, self.bulk_bytes.load(Ordering::Relaxed)).into();
+        let mut requests = documents.cut(self.bulk_bytes.load(Ordering::Relaxed));
         while let Some(request) = requests.pop_front() {
-            match (self.send(request).await?, request) {
-                (Some(answered), _) => outcomes.extend(answered),
-                (None, [document]) => outcomes.push(classify::too_large(document.len())),
-                (None, _) => {
-                    let bytes = request.iter().map(String::len).sum::<usize>() / 2;
+            let bytes = request.body().len();
+            match self.send(&request).await? {
+                Some(answered) => outcomes.extend(answered),
+                None if request.len() == 1 => outcomes.push(classify::too_large(bytes)),
+                None => {
+                    let bytes = bytes / 2;
                     self.bulk_bytes.fetch_min(bytes, Ordering::Relaxed);
                     warn!(
                         view = self.generation.view(),
@@ -83,12 +84,12 @@ impl IndexSink {
     }
 
     /// Sends one request; one outcome a document. `None` when it is larger than what is taken.
-    async fn send(&self, documents: &[String]) -> Result<Option<Vec<Outcome>>, SinkError> {
+    async fn send(&self, request: &Request) -> Result<Option<Vec<Outcome>>, SinkError> {
         let unavailable = |error| SinkError::Unavailable(Box::new(Error::from(error)));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         let path = format!("{}/_bulk", self.write_alias);
-        let mut body = documents.concat().into_bytes();
+        let mut body = request.body();
         if self.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             body = compressed(&body).map_err(|error| SinkError::Fatal(Box::new(error)))?;
@@ -101,9 +102,8 @@ impl IndexSink {
             return Ok(None);
         }
         let text = response.text().await.map_err(unavailable)?;
-        let answer: Option<Value> = serde_json::from_str(&text).ok();
-        match answer.as_ref().and_then(|answer| answer["items"].as_array()) {
-            Some(items) if items.len() == documents.len() => items
+        match serde_json::from_str::<Answer>(&text) {
+            Ok(Answer { items }) if items.len() == request.len() => items
                 .iter()
                 .map(|item| classify::item(item).map_err(|blocked| SinkError::Unavailable(Box::new(blocked))))
                 .collect::<Result<_, _>>()
@@ -114,20 +114,20 @@ impl IndexSink {
 }
 
 /// Fast rather than small: most of what there is to gain comes first.
-fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
+fn compressed(body: &[u8]) -> std::io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body)?;
-    encoder.finish()
+    encoder.finish().map(Bytes::from)
 }
 
 impl Sink for IndexSink {
     const NEEDS: Needs = Needs::State;
 
     async fn apply(&self, batch: &[Record]) -> Result<Vec<Outcome>, SinkError> {
-        let mut documents = Vec::with_capacity(batch.len());
+        let mut documents = Documents::default();
         let mapped: Vec<Result<(), Reason>> =
-            batch.iter().map(|record| self.lines(record).map(|lines| documents.push(lines))).collect();
-        let mut written = self.send_all(&documents).await?.into_iter();
+            batch.iter().map(|record| self.add(record, &mut documents)).collect();
+        let mut written = self.send_all(documents.finish()).await?.into_iter();
         let outcomes = mapped.into_iter().map(|mapped| match mapped {
             Err(reason) => Some(Outcome::Poison(reason)),
             Ok(()) => written.next(),

@@ -165,7 +165,7 @@ async fn a_record_that_is_no_event_of_its_topic_is_set_aside_alone() {
             0,
             0,
             0,
-            RecordParts { key: Some(key), value: Some(value), headers: &[] },
+            RecordParts { key: Some(key), value: Some(value), ..RecordParts::default() },
         )
     };
     let good = order("good", 1, json!({}));
@@ -174,7 +174,7 @@ async fn a_record_that_is_no_event_of_its_topic_is_set_aside_alone() {
     let batch = [
         bytes(b"acme#ORDER|ORDER#a", b"not JSON"),
         bytes(b"acme#ORDER|ORDER#a", b"{}"),
-        bytes(b"another key", data.record(good.clone()).value.as_deref().unwrap()),
+        bytes(b"another key", data.record(good.clone()).value().unwrap()),
         foreign,
         data.record(good.clone()),
     ];

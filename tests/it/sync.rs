@@ -111,6 +111,7 @@ pub(crate) fn record_in(topic: &str, item: Item) -> Record {
     let headers: Vec<(&str, Option<&[u8]>)> =
         pairs.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
     let (key, value) = (event.item.key.to_string(), event.to_json());
-    let parts = RecordParts { key: Some(key.as_bytes()), value: Some(value.as_bytes()), headers: &headers };
+    let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+    let parts = RecordParts { key, value, headers: &headers, ..RecordParts::default() };
     Record::new(topic.into(), 0, 0, 0, parts)
 }

@@ -11,7 +11,7 @@ use aqueduct_sync_rds::classify::ROW_REFUSED;
 use aqueduct_sync_rds::sink::TableSink;
 use aqueduct_sync_rds::statements::Upsert;
 use aqueduct_tests::{Private, Server, eventually};
-use aqueduct_views::postgres::{Registry, ddl, row};
+use aqueduct_views::postgres::{Registry, RowMapper, ddl};
 use aqueduct_views::{Generation, MappingError, State};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -132,6 +132,11 @@ async fn a_lower_or_equal_version_changes_nothing() {
     assert_eq!(
         apply(&sink, [named(6, "six"), order("p", 1, json!({}))]).await,
         [Outcome::Applied, Outcome::Applied]
+    );
+    assert_eq!(
+        apply(&sink, [order("p", 1, json!({})), named(7, "seven"), order("a", 1, json!({}))]).await,
+        [Outcome::Stale, Outcome::Applied, Outcome::Applied],
+        "each as it fared"
     );
 }
 
@@ -376,10 +381,11 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
 
     let postgres: &PostgresView = generation.definition.postgres.as_ref().unwrap();
     let ids = ["'; DROP TABLE \"orders\"; --", "a\\b", "%_", "NULL", "{}", "{\"a\",b}", "Ünï✓💡", " ", "1"];
-    let items: Vec<Item> = ids.iter().map(|id| order(id, 1, json!({ "customerName": id }))).collect();
-    let mapped: Vec<_> = items.iter().map(|item| row(postgres, item).unwrap()).collect();
-    let changed = Upsert::new(&generation).unwrap().execute(&pool, mapped.iter().collect()).await.unwrap();
-    assert_eq!(changed.len(), ids.len());
+    let items = ids.map(|id| order(id, 1, json!({ "customerName": id })).to_raw().unwrap());
+    let mapper = RowMapper::new(postgres);
+    let mapped: Vec<_> = items.iter().map(|item| mapper.row(item).unwrap()).collect();
+    let applied = Upsert::new(&generation).unwrap().execute(&pool, mapped.iter().collect()).await.unwrap();
+    assert!(mapped.iter().all(|row| applied.contains(row)));
     let name = format!("\"{}\"", view.replace('"', "\"\""));
     let found: Vec<(String, String)> =
         sqlx::query_as(AssertSqlSafe(format!("SELECT id, \"select\" FROM {name}")))

@@ -7,7 +7,7 @@ use ::opensearch::http::request::JsonBody;
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
 use aqueduct_views::opensearch::{self, IndexNames};
-use aqueduct_views::postgres::{self, row};
+use aqueduct_views::postgres::{self, RowMapper};
 use aqueduct_views::{Error, Served, State};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -106,7 +106,8 @@ async fn a_model_that_differs_is_reported_and_changes_nothing() {
     assert_eq!(second.generations[0], first.generations[0]);
     assert_eq!(second_search.generations[0], first_search.generations[0]);
     let view = second.generations[0].definition.postgres.as_ref().unwrap();
-    let mapped = row(view, &order("o", 1, json!({ "customerName": "Ann" }))).unwrap();
+    let item = order("o", 1, json!({ "customerName": "Ann" })).to_raw().unwrap();
+    let mapped = RowMapper::new(view).row(&item).unwrap();
     assert_eq!(mapped.values[0].as_deref(), Some("Ann"), "rows come from the registered expression");
 
     let gone = in_postgres(&settings, &model(&[PRODUCT])).await.unwrap();

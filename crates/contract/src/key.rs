@@ -116,9 +116,13 @@ impl ItemKey {
         let (tenant, type_name) = pk.split_once('#').ok_or_else(malformed)?;
         let (sk_type, encoded) = sk.split_once('#').ok_or_else(malformed)?;
         let id = percent_decode_str(encoded).decode_utf8().map_err(|_| malformed())?;
-        let key = ItemKey::new(tenant.parse()?, type_name.parse()?, id.parse()?)?;
+        let key = ItemKey { tenant: tenant.parse()?, type_name: type_name.parse()?, id: id.parse()? };
+        let canonical = key.sk();
+        if canonical.len() > SK_LIMIT {
+            return Err(NameError::TooLong(canonical.len()));
+        }
         // Only the canonical spelling is a key, or one item would have two.
-        if sk_type == type_name && key.sk() == sk { Ok(key) } else { Err(malformed()) }
+        if sk_type == type_name && canonical == sk { Ok(key) } else { Err(malformed()) }
     }
 
     /// The tenant.
@@ -148,23 +152,41 @@ impl ItemKey {
     /// `{TYPE}#{ID}`, reserved characters of the id percent-encoded; at most 255 bytes.
     #[must_use]
     pub fn sk(&self) -> String {
-        let mut sk = format!("{}#", self.type_name);
-        for character in self.id.0.chars() {
-            match character {
-                '#' => sk.push_str("%23"),
-                '%' => sk.push_str("%25"),
-                '|' => sk.push_str("%7C"),
-                other => sk.push(other),
-            }
-        }
+        let mut sk = String::with_capacity(self.type_name.0.len() + 1 + self.id.0.len());
+        self.push_sk(&mut sk);
         sk
+    }
+
+    fn push_sk(&self, key: &mut String) {
+        key.push_str(&self.type_name.0);
+        key.push('#');
+        let mut id = self.id.0.as_str();
+        while let Some(at) = id.find(['#', '%', '|']) {
+            key.push_str(&id[..at]);
+            key.push_str(match id.as_bytes()[at] {
+                b'#' => "%23",
+                b'%' => "%25",
+                _ => "%7C",
+            });
+            id = &id[at + 1..];
+        }
+        key.push_str(id);
+    }
+
+    /// `pk|sk`: the partition key of the `events` table and the key of the item's Kafka records.
+    #[must_use]
+    pub fn pk_sk(&self) -> String {
+        let mut key = self.pk();
+        key.reserve(2 + self.type_name.0.len() + self.id.0.len());
+        key.push('|');
+        self.push_sk(&mut key);
+        key
     }
 }
 
 impl fmt::Display for ItemKey {
-    /// `pk|sk`: the partition key of the `events` table and the key of the item's Kafka records.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}", self.pk(), self.sk())
+        f.write_str(&self.pk_sk())
     }
 }
 

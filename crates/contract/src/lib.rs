@@ -19,7 +19,7 @@ mod token;
 mod version;
 
 pub use correlation::{CorrelationId, Traceparent};
-pub use event::{Attributes, Event, EventError, EventId, Happened, Item};
+pub use event::{Attributes, Event, EventError, EventId, Happened, Item, RawEvent, RawItem};
 pub use key::{ItemId, ItemKey, NameError, Tenant, TypeName};
 pub use names::{EVENT_PARTITIONS, Names, Worker};
 pub use time::{format_time, micros};

@@ -72,8 +72,8 @@ impl std::str::FromStr for Version {
     /// Reads what `Display` writes and no other spelling: `+1` and `01` are not versions.
     fn from_str(text: &str) -> Result<Version, VersionError> {
         let refused = || VersionError(text.chars().take(40).collect());
-        let version: Version = text.parse::<u64>().map_err(|_| refused())?.try_into()?;
-        if version.to_string() == text { Ok(version) } else { Err(refused()) }
+        let number: u64 = text.parse().map_err(|_| refused())?;
+        if text.starts_with(['+', '0']) { Err(refused()) } else { number.try_into() }
     }
 }
 

@@ -3,18 +3,20 @@
 //! A `State` sink needs the highest version of each key alone: when that is applied, the others are stale. When it is
 //! at fault, the next one is tried, so that one bad version does not hide a good one.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::ops::Range;
 
-use aqueduct_contract::Version;
-use bytes::Bytes;
+use foldhash::{HashMap, HashMapExt};
 
 use crate::{Needs, Record};
 
 /// The records of one batch by key, as indices into the batch.
 #[derive(Debug)]
 pub(crate) struct Coalesced {
-    /// Of each key the candidates not yet tried, the best one last.
-    keys: Vec<Vec<usize>>,
+    /// The records, those of one key side by side, the best one last.
+    candidates: Vec<usize>,
+    /// Of each key its candidates not yet tried.
+    untried: Vec<Range<usize>>,
     /// Of each record its key.
     key_of: Vec<usize>,
     /// Of each record the first one of the same item, in batches whose every event counts.
@@ -23,34 +25,35 @@ pub(crate) struct Coalesced {
 
 impl Coalesced {
     /// Sorts a batch by what the sink needs. A record without key or version stands alone.
-    pub(crate) fn new<'a>(records: impl IntoIterator<Item = &'a Record>, needs: Needs) -> Coalesced {
-        let mut seen: HashMap<Bytes, usize> = HashMap::new();
-        let mut keys: Vec<Vec<(Option<Version>, usize)>> = Vec::new();
-        let mut key_of = Vec::new();
-        let mut items: HashMap<Bytes, usize> = HashMap::new();
-        let mut item_of = Vec::new();
-        for (index, record) in records.into_iter().enumerate() {
+    pub(crate) fn new(records: &[Record], needs: Needs) -> Coalesced {
+        let mut seen: HashMap<&[u8], usize> = HashMap::with_capacity(records.len());
+        let (mut key_of, mut item_of) = (Vec::with_capacity(records.len()), Vec::new());
+        let mut candidates = Vec::with_capacity(records.len());
+        let mut keys = 0;
+        for (index, record) in records.iter().enumerate() {
             let version = (needs == Needs::State).then(|| record.version()).flatten();
-            let key = match (version, &record.key) {
-                (Some(_), Some(key)) => *seen.entry(key.clone()).or_insert(keys.len()),
-                _ => keys.len(),
+            let key = match (version, record.key()) {
+                (Some(_), Some(key)) => *seen.entry(key).or_insert(keys),
+                _ => keys,
             };
-            if key == keys.len() {
-                keys.push(Vec::new());
-            }
-            keys[key].push((version, index));
+            keys = keys.max(key + 1);
             key_of.push(key);
+            // Of two deliveries of one version the first goes first.
+            candidates.push((key, version, Reverse(index)));
             if needs == Needs::EveryEvent {
-                let item = record.key.as_ref().map(|key| *items.entry(key.clone()).or_insert(index));
-                item_of.push(item.unwrap_or(index));
+                item_of.push(record.key().map_or(index, |key| *seen.entry(key).or_insert(index)));
             }
         }
-        let best_last = |mut candidates: Vec<(Option<Version>, usize)>| {
-            // Of two deliveries of one version the first goes first.
-            candidates.sort_by_key(|(version, index)| (*version, std::cmp::Reverse(*index)));
-            candidates.into_iter().map(|(_, index)| index).collect()
-        };
-        Coalesced { keys: keys.into_iter().map(best_last).collect(), key_of, item_of }
+        candidates.sort_unstable();
+        let of_one_key = candidates.chunk_by(|one, other| one.0 == other.0);
+        let untried = of_one_key.scan(0, |start, chunk| {
+            let range = *start..*start + chunk.len();
+            *start = range.end;
+            Some(range)
+        });
+        let untried = untried.collect();
+        let candidates = candidates.into_iter().map(|(_, _, Reverse(index))| index).collect();
+        Coalesced { candidates, untried, key_of, item_of }
     }
 
     /// Records of the batch.
@@ -64,25 +67,38 @@ impl Coalesced {
     }
 
     /// Keeps, of the candidates not yet tried, those for which `keep` holds.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&usize) -> bool) {
-        self.keys.iter_mut().for_each(|candidates| candidates.retain(&keep));
+    pub(crate) fn retain(&mut self, keep: impl Fn(usize) -> bool) {
+        for range in &mut self.untried {
+            let start = range.start;
+            for place in std::mem::replace(range, start..start) {
+                if keep(self.candidates[place]) {
+                    self.candidates.swap(range.end, place);
+                    range.end += 1;
+                }
+            }
+        }
     }
 
     /// The best record of every key, in the order of the batch. Once, at the beginning.
     pub(crate) fn heads(&mut self) -> Vec<usize> {
-        let mut heads: Vec<usize> = self.keys.iter_mut().filter_map(Vec::pop).collect();
+        let mut heads: Vec<usize> = (0..self.untried.len()).filter_map(|key| self.pop(key)).collect();
         heads.sort_unstable();
         heads
     }
 
     /// The next best record of the key of `index`, after that turned out not to bring the key up to date.
     pub(crate) fn next_best(&mut self, index: usize) -> Option<usize> {
-        self.keys[self.key_of[index]].pop()
+        self.pop(self.key_of[index])
+    }
+
+    fn pop(&mut self, key: usize) -> Option<usize> {
+        self.untried[key].next_back().map(|place| self.candidates[place])
     }
 
     /// The records that `index` made stale by being in the store.
-    pub(crate) fn superseded(&mut self, index: usize) -> Vec<usize> {
-        std::mem::take(&mut self.keys[self.key_of[index]])
+    pub(crate) fn superseded(&mut self, index: usize) -> &[usize] {
+        let range = &mut self.untried[self.key_of[index]];
+        &self.candidates[std::mem::replace(range, 0..0)]
     }
 }
 
@@ -108,7 +124,7 @@ mod tests {
                 out.push(index);
                 if applied[index] {
                     let superseded = coalesced.superseded(index);
-                    for stale in &superseded {
+                    for stale in superseded {
                         prop_assert!(batch[*stale].1 <= batch[index].1 && batch[*stale].0 == batch[index].0);
                     }
                     out.extend(superseded);
@@ -126,7 +142,7 @@ mod tests {
     fn the_first_of_two_equal_versions_goes_first() {
         let records = [test_record(0, Some(1), Some(2)), test_record(1, Some(1), Some(2))];
         let mut coalesced = Coalesced::new(&records, Needs::State);
-        assert_eq!((coalesced.heads(), coalesced.superseded(0)), (vec![0], vec![1]));
+        assert_eq!((coalesced.heads(), coalesced.superseded(0)), (vec![0], &[1][..]));
     }
 
     #[test]

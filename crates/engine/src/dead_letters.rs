@@ -85,8 +85,8 @@ impl DeadLetters {
         );
         let topic = names.dead_letter_topic(group.worker);
         let mut copy: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic).headers(headers);
-        copy.key = record.key.as_deref();
-        copy.payload = record.value.as_deref();
+        copy.key = record.key();
+        copy.payload = record.value();
         // The wait is for a full queue; how long the broker may take, `message.timeout.ms` says.
         self.producer.send(copy, Duration::from_secs(10)).await.map_err(|(error, _)| error)?;
         Ok(filed)
@@ -95,7 +95,7 @@ impl DeadLetters {
 
 /// The item that the letter is about.
 fn item(record: &Record) -> String {
-    let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+    let key = record.key().and_then(|key| std::str::from_utf8(key).ok());
     match key.filter(|key| key.parse::<ItemKey>().is_ok()) {
         Some(key) => key.to_owned(),
         None => Letter::without_item(record.offset),

@@ -72,19 +72,14 @@ impl<S: Sink> Delivery<S> {
         let (tenures, records): (Vec<Arc<Tenure>>, Vec<Record>) =
             batch.records.into_iter().map(|Queued { tenure, record }| (tenure, record)).unzip();
         let mut settlement = Settlement::new(&records, S::NEEDS, self.unknown_attempts);
-        // Records go to the sink and come back: it gets a slice, of some of them, and nothing is copied.
-        let mut slots: Vec<Option<Record>> = records.into_iter().map(Some).collect();
         if S::NEEDS == Needs::EveryEvent {
-            let parked = |index: usize| {
-                let record: &Option<Record> = &slots[index];
-                record.as_ref().is_some_and(|record| tenures[index].letters().of(record).is_some())
-            };
+            let parked = |index: usize| tenures[index].letters().of(&records[index]).is_some();
             settlement.withdraw(Verdict::Parked, parked);
         }
         let mut letter_failures = 0;
         let mut tally = Tally::default();
         let mut braked = None;
-        while let Some(dead) = self.settle(&mut settlement, &mut slots, &tenures, &mut ended).await? {
+        while let Some(dead) = self.settle(&mut settlement, &records, &tenures, &mut ended).await? {
             let tenure = &tenures[dead.index];
             tally.up_to(dead.index, &settlement, &tenures);
             // Once begun, it is carried through.
@@ -93,7 +88,7 @@ impl<S: Sink> Delivery<S> {
                 braked = Some(dead.reason);
                 continue;
             }
-            match self.set_aside(&slots, &dead).await {
+            match self.set_aside(&records[dead.index], &dead).await {
                 Ok(filed) => {
                     letter_failures = 0;
                     tenure.brake().dead();
@@ -107,8 +102,8 @@ impl<S: Sink> Delivery<S> {
             }
         }
         tally.up_to(tenures.len(), &settlement, &tenures);
-        self.remove_moot(&settlement, &slots, &tenures).await;
-        let settled = tenures.into_iter().zip(slots.into_iter().flatten()).zip(settlement.verdicts());
+        self.remove_moot(&settlement, &records, &tenures).await;
+        let settled = tenures.into_iter().zip(records).zip(settlement.verdicts());
         let records =
             settled.map(|((tenure, record), verdict)| Settled { tenure, record, verdict }).collect();
         Ok(Delivered { lane: batch.lane, records, braked, slowed: settlement.was_slowed(), redriven: None })
@@ -118,15 +113,17 @@ impl<S: Sink> Delivery<S> {
     pub(crate) async fn settle(
         &self,
         settlement: &mut Settlement,
-        slots: &mut [Option<Record>],
+        records: &[Record],
         tenures: &[Arc<Tenure>],
         ended: &mut watch::Receiver<()>,
     ) -> Result<Option<DeadRecord>, Error> {
         loop {
             ended.borrow_and_update();
-            settlement.withdraw(Verdict::Returned, |index| tenures[index].has_ended());
+            if tenures.iter().any(|tenure| tenure.has_ended()) {
+                settlement.withdraw(Verdict::Returned, |index| tenures[index].has_ended());
+            }
             match settlement.step() {
-                Step::Apply(chunk) => self.apply(settlement, slots, &chunk).await,
+                Step::Apply(chunk) => self.apply(settlement, records, &chunk).await,
                 Step::Wait(trouble, failures) => {
                     self.report(&trouble, failures);
                     if self.wait(failures, ended).await {
@@ -142,12 +139,11 @@ impl<S: Sink> Delivery<S> {
 
     /// Where the latest state is enough, a later version makes an earlier one's letter moot. A letter that cannot be removed now
     /// is harmless: redriven, it finds nothing to do.
-    async fn remove_moot(&self, settlement: &Settlement, slots: &[Option<Record>], tenures: &[Arc<Tenure>]) {
+    async fn remove_moot(&self, settlement: &Settlement, records: &[Record], tenures: &[Arc<Tenure>]) {
         if S::NEEDS != Needs::State {
             return;
         }
-        for (index, (record, tenure)) in slots.iter().zip(tenures).enumerate() {
-            let Some(record) = record else { continue };
+        for (index, (record, tenure)) in records.iter().zip(tenures).enumerate() {
             if !matches!(settlement.verdict(index), Some(Verdict::Applied | Verdict::Stale)) {
                 continue;
             }
@@ -181,8 +177,8 @@ impl<S: Sink> Delivery<S> {
         }
     }
 
-    async fn apply(&self, settlement: &mut Settlement, slots: &mut [Option<Record>], chunk: &[usize]) {
-        let records: Vec<Record> = chunk.iter().filter_map(|index| slots[*index].take()).collect();
+    async fn apply(&self, settlement: &mut Settlement, records: &[Record], chunk: &[usize]) {
+        let records: Vec<Record> = chunk.iter().map(|index| records[*index].clone()).collect();
         fail::fail_point!("slow-flush");
         fail::fail_point!("before-flush", crate::failpoints::armed(), |_| crate::failpoints::kill());
         let begun = Instant::now();
@@ -195,13 +191,12 @@ impl<S: Sink> Delivery<S> {
         }
         settlement.answer(answer);
         let now = Timestamp::now();
-        for (index, record) in chunk.iter().zip(records) {
+        for (index, record) in chunk.iter().zip(&records) {
             if settlement.verdict(*index) == Some(Verdict::Applied)
-                && let Some(age) = age(&record, now)
+                && let Some(age) = age(record, now)
             {
                 self.metrics.fresh(age);
             }
-            slots[*index] = Some(record);
         }
     }
 
@@ -231,8 +226,7 @@ impl<S: Sink> Delivery<S> {
         }
     }
 
-    async fn set_aside(&self, slots: &[Option<Record>], dead: &DeadRecord) -> Result<Filed, ()> {
-        let Some(record) = &slots[dead.index] else { return Err(()) };
+    async fn set_aside(&self, record: &Record, dead: &DeadRecord) -> Result<Filed, ()> {
         let (group, reason) = (&self.group.id, &dead.reason);
         match self.dead_letters.set_aside(&self.group, &self.names, record, dead, resting::<S>()).await {
             Ok(filed) => {
@@ -282,9 +276,9 @@ impl Tally {
     }
 }
 
-/// How long ago the event was accepted.
+/// How long ago the event was accepted: publishers give a record its event's own time.
 fn age(record: &Record, now: Timestamp) -> Option<Duration> {
-    let accepted: Timestamp = std::str::from_utf8(record.header("ce_time")?).ok()?.parse().ok()?;
+    let accepted = Timestamp::from_millisecond(record.timestamp).ok().filter(|_| record.timestamp >= 0)?;
     // A clock that is behind makes no event negative.
     Some(Duration::try_from(now.duration_since(accepted)).unwrap_or_default())
 }

@@ -1,11 +1,11 @@
 //! The loop that owns lanes and ledgers: records from the consumer thread become batches, what became of them becomes
 //! positions to commit.
 
-use std::collections::HashMap;
 use std::sync::{Arc, mpsc as commands};
 use std::time::{Duration, Instant};
 
 use aqueduct_store::letters::Filed;
+use foldhash::{HashMap, HashMapExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;

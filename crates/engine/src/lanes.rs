@@ -4,11 +4,12 @@
 //! when no more records are on their way: small batches when idle, large ones when behind.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aqueduct_store::letters::Filed;
+use foldhash::fast::RandomState;
 
 use crate::Record;
 use crate::tenure::{Epoch, Tenure};
@@ -47,6 +48,7 @@ pub(crate) struct Batch {
 pub(crate) struct Lanes {
     lanes: Vec<Lane>,
     limits: Limits,
+    hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -65,12 +67,13 @@ impl Lane {
 
 impl Lanes {
     pub(crate) fn new(count: usize, limits: Limits) -> Lanes {
-        Lanes { lanes: (0..count.max(1)).map(|_| Lane::default()).collect(), limits }
+        let lanes = (0..count.max(1)).map(|_| Lane::default()).collect();
+        Lanes { lanes, limits, hasher: RandomState::default() }
     }
 
     /// Queues a record behind the others of its key.
     pub(crate) fn push(&mut self, queued: Queued, now: Instant) {
-        let lane = match &queued.record.key {
+        let lane = match queued.record.key() {
             Some(key) => self.lane_of(key),
             None => self.lane_of(&queued.record.offset.to_be_bytes()),
         };
@@ -95,10 +98,8 @@ impl Lanes {
     }
 
     fn lane_of(&self, key: &[u8]) -> usize {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
         // The remainder is below the count of lanes, which is a usize.
-        usize::try_from(hasher.finish() % self.lanes.len() as u64).unwrap_or_default()
+        usize::try_from(self.hasher.hash_one(key) % self.lanes.len() as u64).unwrap_or_default()
     }
 
     /// Records of a batch at most, from now on.
@@ -225,9 +226,9 @@ mod tests {
                         prop_assert!((1..=LIMITS.records).contains(&batch.records.len()));
                         taken += batch.records.len();
                         for Queued { record, .. } in &batch.records {
-                            let key = record.key.as_ref().unwrap()[0];
+                            let key = record.key().unwrap()[0];
                             let busy = in_flight.iter().flat_map(|other| &other.records);
-                            prop_assert!(busy.into_iter().all(|other| other.record.key != record.key));
+                            prop_assert!(busy.into_iter().all(|other| other.record.key() != record.key()));
                             prop_assert!(last.insert(key, record.offset).is_none_or(|before| before < record.offset));
                         }
                         in_flight.push(batch);

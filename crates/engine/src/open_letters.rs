@@ -35,7 +35,7 @@ impl OpenLetters {
         if self.by_item.is_empty() {
             return None;
         }
-        let item = std::str::from_utf8(record.key.as_deref()?).ok()?;
+        let item = std::str::from_utf8(record.key()?).ok()?;
         self.by_item.get(item).map(|known| &known.filed)
     }
 

@@ -1,11 +1,12 @@
 //! A record as it stands in a topic, and the event in it.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use aqueduct_contract::{Event, Version, headers};
-use bytes::{Bytes, BytesMut};
+use aqueduct_contract::{Event, EventId, Item, RawEvent, RawItem, Version, headers};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::Reason;
 
@@ -18,9 +19,11 @@ pub struct RecordParts<'a> {
     pub value: Option<&'a [u8]>,
     /// Names and values in the order of the record. A name may stand twice, a value may be absent.
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// It has further headers, whose names are not text.
+    pub unreadable_headers: bool,
 }
 
-/// One record of a topic. Its bytes are copied once into one buffer; clones share it.
+/// One record of a topic. Its bytes are copied once; clones share them.
 #[derive(Clone)]
 pub struct Record {
     /// The topic it stands in.
@@ -31,16 +34,19 @@ pub struct Record {
     pub offset: i64,
     /// Its timestamp, milliseconds since 1970; −1 when it has none.
     pub timestamp: i64,
-    /// Its key.
-    pub key: Option<Bytes>,
-    /// Its value.
-    pub value: Option<Bytes>,
-    header_bytes: Bytes,
-    headers: Arc<[HeaderSpan]>,
+    body: Arc<Body>,
+}
+
+struct Body {
+    /// Names and values of the headers, the key, the value.
+    bytes: Box<[u8]>,
+    headers: Box<[HeaderSpan]>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
     unreadable_headers: bool,
 }
 
-/// Where in `header_bytes` a header ends; it begins where the one before ended.
+/// Where in a body's bytes a header ends; it begins where the one before ended.
 #[derive(Clone, Copy)]
 struct HeaderSpan {
     name_end: usize,
@@ -59,93 +65,105 @@ impl Record {
         parts: RecordParts<'_>,
     ) -> Record {
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let headers_length: usize =
-            parts.headers.iter().map(|(name, value)| name.len() + length(*value)).sum();
-        let mut buffer = BytesMut::with_capacity(headers_length + length(parts.key) + length(parts.value));
-        let mut spans = Vec::with_capacity(parts.headers.len());
-        for (name, value) in parts.headers {
-            buffer.extend_from_slice(name.as_bytes());
-            let name_end = buffer.len();
-            buffer.extend_from_slice(value.unwrap_or_default());
-            spans.push(HeaderSpan { name_end, value_end: buffer.len(), has_value: value.is_some() });
-        }
-        buffer.extend_from_slice(parts.key.unwrap_or_default());
-        buffer.extend_from_slice(parts.value.unwrap_or_default());
-        let mut rest = buffer.freeze();
-        let header_bytes = rest.split_to(headers_length);
-        let key_bytes = rest.split_to(length(parts.key));
-        Record {
-            topic,
-            partition,
-            offset,
-            timestamp,
-            key: parts.key.map(|_| key_bytes),
-            value: parts.value.map(|_| rest),
-            header_bytes,
-            headers: spans.into(),
-            unreadable_headers: false,
-        }
+        let of_headers: usize = parts.headers.iter().map(|(name, value)| name.len() + length(*value)).sum();
+        let mut bytes = Vec::with_capacity(of_headers + length(parts.key) + length(parts.value));
+        let headers = parts.headers.iter().map(|(name, value)| {
+            bytes.extend_from_slice(name.as_bytes());
+            let name_end = bytes.len();
+            bytes.extend_from_slice(value.unwrap_or_default());
+            HeaderSpan { name_end, value_end: bytes.len(), has_value: value.is_some() }
+        });
+        let headers = headers.collect();
+        let mut add = |part: Option<&[u8]>| {
+            let start = bytes.len();
+            bytes.extend_from_slice(part?);
+            Some(start..bytes.len())
+        };
+        let (key, value) = (add(parts.key), add(parts.value));
+        let unreadable_headers = parts.unreadable_headers;
+        let body = Body { bytes: bytes.into(), headers, key, value, unreadable_headers };
+        Record { topic, partition, offset, timestamp, body: Arc::new(body) }
     }
 
-    /// It has further headers, whose names are not text.
-    pub(crate) fn with_unreadable_headers(self) -> Record {
-        Record { unreadable_headers: true, ..self }
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        Some(&self.body.bytes[self.body.key.clone()?])
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn value(&self) -> Option<&[u8]> {
+        Some(&self.body.bytes[self.body.value.clone()?])
     }
 
     /// Names and values of its headers, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         // Copied from a `&str`, so it is one.
-        self.raw_headers().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+        let text = |(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value);
+        (0..self.body.headers.len()).map(|index| self.raw_header(index)).map(text)
     }
 
-    fn raw_headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut start = 0;
-        self.headers.iter().map(move |span| {
-            let name = &self.header_bytes[start..span.name_end];
-            let value = &self.header_bytes[span.name_end..span.value_end];
-            start = span.value_end;
-            (name, span.has_value.then_some(value))
-        })
+    fn raw_header(&self, index: usize) -> (&[u8], Option<&[u8]>) {
+        let Body { bytes, headers, .. } = &*self.body;
+        let start = index.checked_sub(1).map_or(0, |before| headers[before].value_end);
+        let HeaderSpan { name_end, value_end, has_value } = headers[index];
+        (&bytes[start..name_end], has_value.then(|| &bytes[name_end..value_end]))
     }
 
     /// The value of a header; of the last one where the name stands more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.raw_headers().filter(|(found, _)| *found == name.as_bytes()).last().and_then(|(_, value)| value)
+        let mut last_first = (0..self.body.headers.len()).rev().map(|index| self.raw_header(index));
+        last_first.find(|(found, _)| *found == name.as_bytes())?.1
     }
 
     /// The event in it. A record that no publisher of ours wrote is a [`Reason`] with the code `EventInvalid`: without a key
     /// or value, not an event's JSON, or with a key or headers that contradict the value. A header that is absent
     /// contradicts nothing: the value is complete without it.
     pub fn event(&self) -> Result<Event, Reason> {
-        let invalid = |message: String| Reason::new(Reason::EVENT_INVALID, message);
-        let key = self.key.as_deref().ok_or_else(|| invalid("the record has no key".into()))?;
-        let value = self.value.as_deref().ok_or_else(|| invalid("the record has no value".into()))?;
-        if self.unreadable_headers {
-            return Err(invalid("a header has a name that is not text".into()));
+        let event = Event::from_json(self.readable_value()?).map_err(invalid)?;
+        self.check(event.id, &event.item)?;
+        Ok(event)
+    }
+
+    /// The item after that event, its attributes not yet looked at: all that most read models need, for a fraction of the work.
+    pub fn item(&self) -> Result<RawItem<'_>, Reason> {
+        let event = RawEvent::from_json(self.readable_value()?).map_err(invalid)?;
+        self.check(event.id, &event.item)?;
+        Ok(event.item)
+    }
+
+    fn readable_value(&self) -> Result<&[u8], Reason> {
+        if self.body.unreadable_headers {
+            return Err(invalid("a header has a name that is not text"));
         }
-        let event = Event::from_json(value).map_err(|error| invalid(error.to_string()))?;
-        let item_key = event.item.key.to_string();
+        self.value().ok_or_else(|| invalid("the record has no value"))
+    }
+
+    /// Whether key and headers say the same as the value.
+    fn check<A>(&self, id: EventId, item: &Item<A>) -> Result<(), Reason> {
+        let key = self.key().ok_or_else(|| invalid("the record has no key"))?;
+        let item_key = item.key.pk_sk();
         if item_key.as_bytes() != key {
-            return Err(invalid(format!(
-                "the record's key is {:?}, its event is of {item_key}",
-                excerpt(key)
-            )));
+            let message = format!("the record's key is {:?}, its event is of {item_key}", excerpt(key));
+            return Err(invalid(message));
         }
-        let claims = [
-            ("ce_id", event.id.to_string()),
-            ("tenant", event.item.key.tenant().to_string()),
-            (headers::ITEM_VERSION, event.item.version.to_string()),
-        ];
-        for (name, expected) in claims {
-            if let Some(found) = self.header(name).filter(|found| *found != expected.as_bytes()) {
-                return Err(invalid(format!(
-                    "the header {name} is {:?}, its event says {expected}",
-                    excerpt(found)
-                )));
+        for index in 0..self.body.headers.len() {
+            let (name, value) = self.raw_header(index);
+            let Some(value) = value else { continue };
+            let agrees = match name {
+                b"ce_id" => Uuid::try_parse_ascii(value) == Ok(id.0),
+                b"tenant" => value == item.key.tenant().as_str().as_bytes(),
+                name if name == headers::ITEM_VERSION.as_bytes() => version(value) == Some(item.version),
+                _ => true,
+            };
+            if !agrees {
+                let (name, value) = (excerpt(name), excerpt(value));
+                return Err(invalid(format!("the header {name} is {value:?}, its event says otherwise")));
             }
         }
-        Ok(event)
+        Ok(())
     }
 
     /// The version of its item, from the header or else from the value; `None` when neither says one.
@@ -156,22 +174,15 @@ impl Record {
             version: Version,
         }
         match self.header(headers::ITEM_VERSION) {
-            Some(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-            None => {
-                serde_json::from_slice::<OnlyVersion>(self.value.as_deref()?).ok().map(|only| only.version)
-            }
+            Some(text) => version(text),
+            None => serde_json::from_slice::<OnlyVersion>(self.value()?).ok().map(|only| only.version),
         }
     }
 
     /// Bytes that it takes in memory, for limits.
     #[must_use]
     pub fn size(&self) -> usize {
-        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        size_of::<Record>()
-            + size_of_val(&*self.headers)
-            + self.header_bytes.len()
-            + length(&self.key)
-            + length(&self.value)
+        size_of::<(Record, Body)>() + size_of_val(&*self.body.headers) + self.body.bytes.len()
     }
 }
 
@@ -180,6 +191,14 @@ impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]@{}", self.topic, self.partition, self.offset)
     }
+}
+
+fn version(text: &[u8]) -> Option<Version> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn invalid(why: impl fmt::Display) -> Reason {
+    Reason::new(Reason::EVENT_INVALID, why.to_string())
 }
 
 fn excerpt(bytes: &[u8]) -> String {
@@ -193,7 +212,8 @@ pub(crate) fn test_record(offset: usize, key: Option<u8>, version: Option<u64>) 
     let version = version.map(|version| version.to_string());
     let headers: Vec<_> =
         version.iter().map(|version| (headers::ITEM_VERSION, Some(version.as_bytes()))).collect();
-    let parts = RecordParts { key: key.as_ref().map(|key| &key[..]), value: None, headers: &headers };
+    let key = key.as_ref().map(|key| &key[..]);
+    let parts = RecordParts { key, headers: &headers, ..RecordParts::default() };
     Record::new("t".into(), 0, i64::try_from(offset).unwrap(), 0, parts)
 }
 

@@ -151,8 +151,7 @@ impl<S: Sink> Delivery<S> {
         let records: Vec<Record> = events.iter().map(|event| record(letter, event)).collect();
         let tenures = vec![tenure.clone(); records.len()];
         let mut settlement = Settlement::new(&records, S::NEEDS, self.unknown_attempts);
-        let mut slots: Vec<Option<Record>> = records.into_iter().map(Some).collect();
-        let dead = self.settle(&mut settlement, &mut slots, &tenures, ended).await;
+        let dead = self.settle(&mut settlement, &records, &tenures, ended).await;
         if let Some(DeadRecord { index, reason, attempts }) = dead.map_err(Interrupted::Fatal)? {
             return Ok(End::Failed { version: Some(events[index].item.version), reason, attempts });
         }
@@ -184,8 +183,12 @@ fn record(letter: &Letter, event: &Event) -> Record {
     let key = stored.key.to_string();
     let headers: Vec<(&str, Option<&[u8]>)> =
         stored.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
-    let parts =
-        RecordParts { key: Some(key.as_bytes()), value: Some(stored.value.as_bytes()), headers: &headers };
+    let parts = RecordParts {
+        key: Some(key.as_bytes()),
+        value: Some(stored.value.as_bytes()),
+        headers: &headers,
+        unreadable_headers: false,
+    };
     let timestamp = stored.created_at.as_millisecond();
     Record::new(letter.topic.as_str().into(), letter.partition, letter.offset, timestamp, parts)
 }

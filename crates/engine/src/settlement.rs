@@ -110,11 +110,7 @@ pub(crate) struct Settlement {
 }
 
 impl Settlement {
-    pub(crate) fn new<'a>(
-        records: impl IntoIterator<Item = &'a Record>,
-        needs: Needs,
-        unknown_attempts: u32,
-    ) -> Settlement {
+    pub(crate) fn new(records: &[Record], needs: Needs, unknown_attempts: u32) -> Settlement {
         let mut coalesced = Coalesced::new(records, needs);
         let heads = coalesced.heads();
         let count = coalesced.len();
@@ -242,7 +238,7 @@ impl Settlement {
     fn in_store(&mut self, index: usize, verdict: Verdict) {
         self.verdicts[index] = Some(verdict);
         for stale in self.coalesced.superseded(index) {
-            self.verdicts[stale] = Some(Verdict::Stale);
+            self.verdicts[*stale] = Some(Verdict::Stale);
         }
     }
 
@@ -288,12 +284,12 @@ impl Settlement {
                 *verdict = Some(as_);
             }
         }
-        let open = |index: &usize| self.verdicts[*index].is_none();
+        let open = |index: usize| self.verdicts[index].is_none();
         self.coalesced.retain(open);
-        self.dead.retain(|dead| open(&dead.index));
+        self.dead.retain(|dead| open(dead.index));
         let mut next_best = Vec::new();
         for chunk in self.chunks.iter_mut().chain([&mut self.again]) {
-            let given_up = chunk.extract_if(.., |index| !open(index));
+            let given_up = chunk.extract_if(.., |index| !open(*index));
             next_best.extend(given_up.filter_map(|index| self.coalesced.next_best(index)));
         }
         self.chunks.push_back(next_best);

@@ -23,6 +23,7 @@ mod check;
 mod compile;
 mod convert;
 mod cost;
+mod paths;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use crate::large_stack::on_large_stack;
 use crate::problem::Mistake;
 use crate::schema::Schema;
 
+pub use paths::Paths;
 pub use scope::Scope;
 
 /// Characters of a message.
@@ -93,6 +95,12 @@ impl Expression {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Whether it is a plain path, which [`Paths`] looks up.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        self.path().is_some()
     }
 
     /// Its fields, if it is a plain path from `self`; empty for `self` itself.

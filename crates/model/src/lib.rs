@@ -26,7 +26,7 @@ mod spelling;
 mod type_file;
 mod view;
 
-pub use expression::{Expression, ExpressionError, Scope};
+pub use expression::{Expression, ExpressionError, Paths, Scope};
 pub use language::SCHEMA;
 pub use model::{Model, Type};
 pub use problem::{Problem, Problems};

@@ -8,7 +8,7 @@ mod registry;
 mod request;
 mod settings;
 
-pub use document::{document, document_id};
+pub use document::{Document, document, document_id};
 pub use names::IndexNames;
 pub use registry::Registry;
 pub use settings::{Auth, Gzip, Settings};

@@ -7,5 +7,5 @@ mod row;
 mod settings;
 
 pub use registry::Registry;
-pub use row::{Row, row};
+pub use row::{Row, RowMapper};
 pub use settings::Settings;

@@ -33,8 +33,7 @@ async fn ten_of_which_are_at_fault(at_fault: &[usize], names_the_culprit: bool) 
     let seen = applied.clone();
     let member = stage.join(StatePuppet::new(move |batch| {
         let reason = || Reason::new("ValueOutOfRange", "a number is too large");
-        let is_faulty =
-            |record: &Record| faulty.iter().any(|key| record.key.as_deref() == Some(key.as_slice()));
+        let is_faulty = |record: &Record| faulty.iter().any(|key| record.key() == Some(key.as_slice()));
         let answer = if !names_the_culprit && batch.iter().any(is_faulty) {
             Err(SinkError::Poison(reason()))
         } else {

@@ -25,7 +25,7 @@ impl Failing {
     }
 
     fn fails(&self, record: &Record) -> bool {
-        let ours = record.key.as_deref() == Some(key("one").to_string().as_bytes());
+        let ours = record.key() == Some(key("one").to_string().as_bytes());
         ours && record.version().is_some_and(|version| self.0.lock().unwrap().contains(&version.get()))
     }
 }
@@ -34,8 +34,8 @@ impl Failing {
 fn answer(failing: &Failing, applied: &Applied, batch: &[Record]) -> Vec<Outcome> {
     let mut stopped = HashSet::new();
     let outcome = |record: &Record| {
-        if failing.fails(record) || stopped.contains(&record.key) {
-            stopped.insert(record.key.clone());
+        if failing.fails(record) || record.key().is_some_and(|key| stopped.contains(key)) {
+            stopped.extend(record.key().map(<[u8]>::to_vec));
             Outcome::Poison(Reason::new("Unprocessable", "not today"))
         } else {
             applied.note(record)

@@ -9,7 +9,7 @@ use aqueduct_model::PostgresView;
 use aqueduct_service::SettingsFile;
 use aqueduct_service::groups::Listed;
 use aqueduct_store::{Letter, data};
-use aqueduct_views::postgres::{Row, row};
+use aqueduct_views::postgres::{Row, RowMapper};
 use aqueduct_views::{Generation, opensearch};
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
@@ -49,21 +49,24 @@ impl Preview {
             }
             (Worker::SyncRds, Some(Generation { definition, .. })) => {
                 let view = definition.postgres.as_ref().context("a generation without columns")?;
-                match row(view, &event.item) {
+                match RowMapper::new(view).row(&event.item.to_raw()?) {
                     Ok(row) => self.cast(view, row, key).await,
                     Err(error) => Ok(Err(error.to_string())),
                 }
             }
             (_, Some(Generation { definition, .. })) => {
                 let view = definition.opensearch.as_ref().context("a generation without a document")?;
-                Ok(opensearch::document(view, &event.item).map_err(|error| error.to_string()))
+                let item = event.item.to_raw()?;
+                let document = opensearch::document(view, &item).map_err(|error| error.to_string());
+                Ok(document
+                    .and_then(|document| serde_json::to_value(document).map_err(|error| error.to_string())))
             }
             (_, None) => Ok(Err("a group that keeps nothing".to_owned())),
         }
     }
 
     /// The row with its columns as Postgres would hold them.
-    async fn cast(&self, view: &PostgresView, row: Row, key: &ItemKey) -> Result<Written> {
+    async fn cast(&self, view: &PostgresView, row: Row<'_>, key: &ItemKey) -> Result<Written> {
         let casts = view.columns.iter().enumerate();
         let casts: Vec<String> = casts
             .map(|(index, column)| format!("(${}::text)::{}::text", index + 1, column.column_type))
@@ -71,7 +74,7 @@ impl Preview {
         // Types of columns come from a closed list, and no name stands in the statement.
         let mut query = sqlx::query(AssertSqlSafe(format!("SELECT {}", casts.join(", "))));
         for value in &row.values {
-            query = query.bind(value);
+            query = query.bind(value.as_deref());
         }
         let cast = match query.fetch_one(&self.postgres).await {
             Ok(cast) => cast,

@@ -60,7 +60,7 @@ impl Index {
     }
 
     fn difference(&self, item: &Item, found: Option<&Value>) -> Option<Kind> {
-        let expected = match document(&self.view, item) {
+        let expected = match self.expected(item) {
             Ok(expected) => expected,
             Err(error) => return Some(Kind::NotMappable { reason: error.to_string() }),
         };
@@ -75,6 +75,10 @@ impl Index {
         }
         let fields = differing_paths(&expected, &found["_source"], "document");
         (!fields.is_empty()).then_some(Kind::Value { fields })
+    }
+
+    fn expected(&self, item: &Item) -> anyhow::Result<Value> {
+        Ok(serde_json::to_value(document(&self.view, &item.to_raw()?)?)?)
     }
 
     /// The keys that the index holds, in batches, from one point in time.

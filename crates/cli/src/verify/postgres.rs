@@ -3,11 +3,11 @@
 //! Expected rows go to Postgres as text and are cast there exactly as sync-rds casts them; Postgres compares. So `1.5`
 //! in a `numeric(14,2)` equals the `1.50` that stands, and only keys and verdicts travel back.
 
-use aqueduct_contract::{Item, ItemKey};
+use aqueduct_contract::{Item, ItemKey, RawItem, format_time};
 use aqueduct_model::PostgresView;
 use aqueduct_views::Generation;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
-use aqueduct_views::postgres::{Row, ddl, row};
+use aqueduct_views::postgres::{Row, RowMapper, ddl};
 use futures::stream::{self, Stream};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
@@ -17,7 +17,8 @@ use super::difference::Kind;
 pub(super) struct Table {
     pool: PgPool,
     generation: Generation,
-    view: PostgresView,
+    columns: usize,
+    mapper: RowMapper,
     /// `postgres orders.g1`.
     pub(super) name: String,
     compare: String,
@@ -33,7 +34,8 @@ impl Table {
         let page = format!(
             "SELECT tenant, id FROM {table} WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3"
         );
-        Ok(Table { pool, generation, view, name, compare, page })
+        let (columns, mapper) = (view.columns.len(), RowMapper::new(&view));
+        Ok(Table { pool, generation, columns, mapper, name, compare, page })
     }
 
     pub(super) fn generation(&self) -> &Generation {
@@ -42,9 +44,10 @@ impl Table {
 
     pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<(ItemKey, Kind)>> {
         let mut differences = Vec::new();
-        let mut expected: Vec<(&Item, Row)> = Vec::with_capacity(items.len());
-        for item in items {
-            match row(&self.view, item) {
+        let items: Vec<RawItem<'_>> = items.iter().map(Item::to_raw).collect::<Result<_, _>>()?;
+        let mut expected: Vec<(&RawItem<'_>, Row<'_>)> = Vec::with_capacity(items.len());
+        for item in &items {
+            match self.mapper.row(item) {
                 Ok(row) => expected.push((item, row)),
                 Err(error) => differences.push(not_mappable(item, error.to_string())),
             }
@@ -67,21 +70,23 @@ impl Table {
         Ok(differences)
     }
 
-    async fn compare_rows(&self, expected: &[(&Item, Row)]) -> Result<Vec<(ItemKey, Kind)>, sqlx::Error> {
+    async fn compare_rows(
+        &self,
+        expected: &[(&RawItem<'_>, Row<'_>)],
+    ) -> Result<Vec<(ItemKey, Kind)>, sqlx::Error> {
         if expected.is_empty() {
             return Ok(vec![]);
         }
         let rows = || expected.iter().map(|(_, row)| row);
         let mut query = sqlx::query(AssertSqlSafe(self.compare.as_str()))
-            .bind(rows().map(|row| row.tenant.as_str()).collect::<Vec<_>>())
-            .bind(rows().map(|row| row.id.as_str()).collect::<Vec<_>>())
+            .bind(rows().map(|row| row.tenant).collect::<Vec<_>>())
+            .bind(rows().map(|row| row.id).collect::<Vec<_>>())
             .bind(rows().map(|row| row.item_version).collect::<Vec<_>>())
             .bind(rows().map(|row| row.deleted).collect::<Vec<_>>())
-            .bind(rows().map(|row| row.created_at.as_str()).collect::<Vec<_>>())
-            .bind(rows().map(|row| row.updated_at.as_str()).collect::<Vec<_>>());
-        for column in 0..self.view.columns.len() {
-            query =
-                query.bind(rows().map(|row| row.values.get(column).cloned().flatten()).collect::<Vec<_>>());
+            .bind(rows().map(|row| format_time(row.created_at)).collect::<Vec<_>>())
+            .bind(rows().map(|row| format_time(row.updated_at)).collect::<Vec<_>>());
+        for column in 0..self.columns {
+            query = query.bind(rows().map(|row| row.values[column].as_deref()).collect::<Vec<_>>());
         }
         let mut differences = Vec::new();
         for found in query.fetch_all(&self.pool).await? {
@@ -120,7 +125,7 @@ impl Table {
     }
 }
 
-fn not_mappable(item: &Item, reason: String) -> (ItemKey, Kind) {
+fn not_mappable(item: &RawItem<'_>, reason: String) -> (ItemKey, Kind) {
     (item.key.clone(), Kind::NotMappable { reason })
 }
 

@@ -14,7 +14,6 @@ use super::opensearch::Index;
 use super::postgres::Table;
 
 /// One read model.
-#[expect(clippy::large_enum_variant, reason = "there is one a view, not one an item")]
 pub(super) enum ReadModel {
     /// The `data` table: all types.
     Data(Data),

@@ -18,10 +18,10 @@ pub(super) fn copy(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Record {
             None => unreadable_headers = true,
         }
     }
-    let parts = RecordParts { key: message.key(), value: message.payload(), headers: &headers };
+    let parts =
+        RecordParts { key: message.key(), value: message.payload(), headers: &headers, unreadable_headers };
     let timestamp = message.timestamp().to_millis().unwrap_or(-1);
-    let record = Record::new(topic, message.partition(), message.offset(), timestamp, parts);
-    if unreadable_headers { record.with_unreadable_headers() } else { record }
+    Record::new(topic, message.partition(), message.offset(), timestamp, parts)
 }
 
 /// rdkafka panics on a header whose name is not UTF-8, which anybody may write.

@@ -9,11 +9,13 @@ const VALUE: &[u8] = br#"{"id":"01936b2e-7c00-7a3b-8a2b-0123456789ab","pk":"acme
 const KEY: &[u8] = b"acme#ORDER|ORDER#1";
 
 fn record(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) -> Record {
-    Record::new("t".into(), 0, 0, 0, RecordParts { key, value, headers })
+    Record::new("t".into(), 0, 0, 0, RecordParts { key, value, headers, ..RecordParts::default() })
 }
 
 fn code(record: &Record) -> &'static str {
-    record.event().unwrap_err().code
+    let reason = record.event().unwrap_err();
+    assert_eq!(record.item().unwrap_err(), reason);
+    reason.code
 }
 
 proptest! {
@@ -25,8 +27,8 @@ proptest! {
         let parts: Vec<(&str, Option<&[u8]>)> =
             headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
         let record = record(key.as_deref(), value.as_deref(), &parts);
-        prop_assert_eq!(record.key.as_deref(), key.as_deref());
-        prop_assert_eq!(record.value.as_deref(), value.as_deref());
+        prop_assert_eq!(record.key(), key.as_deref());
+        prop_assert_eq!(record.value(), value.as_deref());
         prop_assert_eq!(record.headers().collect::<Vec<_>>(), parts.clone());
         for (name, _) in &parts {
             let last = parts.iter().rev().find(|(found, _)| found == name).unwrap();
@@ -49,7 +51,9 @@ fn an_event_is_read_with_its_headers_and_without() {
     let event = record(Some(KEY), Some(VALUE), &[]).event().unwrap();
     let written = Headers::of(&event).to_pairs();
     let pairs: Vec<_> = written.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
-    assert_eq!(record(Some(KEY), Some(VALUE), &pairs).event().unwrap(), event);
+    let record = record(Some(KEY), Some(VALUE), &pairs);
+    assert_eq!(record.event().unwrap(), event);
+    assert_eq!(record.item().unwrap().parsed().unwrap(), event.item);
 }
 
 #[test]
@@ -60,8 +64,8 @@ fn what_contradicts_the_value_is_refused() {
         let contradicting = record(Some(KEY), Some(VALUE), &[(name, Some(value.as_bytes()))]);
         assert_eq!(code(&contradicting), Reason::EVENT_INVALID, "{name}");
     }
-    let unreadable = record(Some(KEY), Some(VALUE), &[]).with_unreadable_headers();
-    assert_eq!(code(&unreadable), Reason::EVENT_INVALID);
+    let parts = RecordParts { key: Some(KEY), value: Some(VALUE), headers: &[], unreadable_headers: true };
+    assert_eq!(code(&Record::new("t".into(), 0, 0, 0, parts)), Reason::EVENT_INVALID);
 }
 
 #[test]

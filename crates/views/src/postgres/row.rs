@@ -4,82 +4,126 @@
 //! has in JSON. What cannot be cast is refused by Postgres, which names the row's fault better than a second
 //! implementation of its input syntax here could.
 
-use aqueduct_contract::{Item, format_time};
-use aqueduct_model::{Column, ColumnType, PostgresView, Scope};
-use serde_json::Value;
+use std::borrow::Cow;
+
+use aqueduct_contract::RawItem;
+use aqueduct_model::{Column, ColumnType, Expression, Paths, PostgresView, Scope};
+use jiff::Timestamp;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::MappingError;
 
-/// One row, as text.
+/// One row, its columns as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct Row<'i> {
     /// First half of the key.
-    pub tenant: String,
+    pub tenant: &'i str,
     /// Second half of the key, not encoded.
-    pub id: String,
+    pub id: &'i str,
     /// What the guard compares.
     pub item_version: i64,
     /// A deleted item's row stays, with null in every column of the view: an older event must not bring it back.
     pub deleted: bool,
-    /// When the first version was written, RFC 3339.
-    pub created_at: String,
-    /// When this version was written, RFC 3339.
-    pub updated_at: String,
+    /// When the first version was written.
+    pub created_at: Timestamp,
+    /// When this version was written.
+    pub updated_at: Timestamp,
     /// The view's own columns, in its order.
-    pub values: Vec<Option<String>>,
+    pub values: Vec<Option<Cow<'i, str>>>,
 }
 
-/// Maps an item to its row in `view`. Nothing is evaluated for a deleted item.
-pub fn row(view: &PostgresView, item: &Item) -> Result<Row, MappingError> {
-    let values = if item.deleted {
-        vec![None; view.columns.len()]
-    } else {
-        let scope = Scope::of(item);
-        view.columns.iter().map(|column| value(column, &scope)).collect::<Result<_, _>>()?
-    };
-    Ok(Row {
-        tenant: item.key.tenant().to_string(),
-        id: item.key.id().to_string(),
-        item_version: item.version.as_i64(),
-        deleted: item.deleted,
-        created_at: format_time(item.created_at),
-        updated_at: format_time(item.updated_at),
-        values,
-    })
+/// Maps items to rows of a view.
+#[derive(Clone, Debug)]
+pub struct RowMapper {
+    columns: Vec<Column>,
+    paths: Paths,
+    /// Some columns are more than a path.
+    evaluates: bool,
 }
 
-fn value(column: &Column, scope: &Scope<'_>) -> Result<Option<String>, MappingError> {
-    let fail = |message: String| MappingError { part: format!("column {}", column.name), message };
-    let value = column.from.evaluate(scope).map_err(|error| fail(error.to_string()))?;
-    let text = text(column.column_type, value);
-    match &text {
-        Some(moment) if is_moment(column.column_type) && !moment.bytes().all(is_of_a_moment) => {
-            Err(fail(format!("{moment:?} is not a date or time in ISO 8601")))
-        }
-        _ => Ok(text),
+impl RowMapper {
+    /// The mapper of `view`.
+    #[must_use]
+    pub fn new(view: &PostgresView) -> RowMapper {
+        let columns = view.columns.clone();
+        let expressions = || columns.iter().map(|column| &column.from);
+        let (paths, evaluates) = (Paths::of(expressions()), !expressions().all(Expression::is_path));
+        RowMapper { columns, paths, evaluates }
+    }
+
+    /// The row of an item. Nothing is evaluated for a deleted item.
+    pub fn row<'i>(&self, item: &'i RawItem<'_>) -> Result<Row<'i>, MappingError> {
+        Ok(Row {
+            tenant: item.key.tenant().as_str(),
+            id: item.key.id().as_str(),
+            item_version: item.version.as_i64(),
+            deleted: item.deleted,
+            created_at: item.created_at,
+            updated_at: item.updated_at,
+            values: if item.deleted { vec![None; self.columns.len()] } else { self.values(item)? },
+        })
+    }
+
+    fn values<'i>(&self, item: &'i RawItem<'_>) -> Result<Vec<Option<Cow<'i, str>>>, MappingError> {
+        let unreadable = |error: serde_json::Error| MappingError {
+            part: "attributes".to_owned(),
+            message: error.to_string(),
+        };
+        let found = self.paths.look_up(&item.attributes).map_err(unreadable)?;
+        let parsed = self.evaluates.then(|| item.parsed()).transpose().map_err(unreadable)?;
+        let scope = parsed.as_ref().map(Scope::of);
+        let values = self.columns.iter().zip(found).map(|(column, found)| {
+            let fail = |message: String| MappingError { part: format!("column {}", column.name), message };
+            match &scope {
+                Some(scope) if !column.from.is_path() => {
+                    let value = column.from.evaluate(scope).map_err(|error| fail(error.to_string()))?;
+                    let value = to_raw_value(&value).map_err(|error| fail(error.to_string()))?;
+                    let text = text(column.column_type, &value).map_err(fail)?;
+                    Ok(text.map(|text| Cow::Owned(text.into_owned())))
+                }
+                _ => found.map_or(Ok(None), |found| text(column.column_type, found)).map_err(fail),
+            }
+        });
+        values.collect()
     }
 }
 
-fn text(column_type: ColumnType, value: Value) -> Option<String> {
-    match (column_type, value) {
-        (_, Value::Null) => None,
-        (ColumnType::Jsonb, value) => Some(value.to_string()),
-        (_, Value::String(text)) => Some(text),
-        (ColumnType::Bigint | ColumnType::Integer, Value::Number(number)) => Some(integer(&number)),
-        (_, other) => Some(other.to_string()),
+fn text(column_type: ColumnType, value: &RawValue) -> Result<Option<Cow<'_, str>>, String> {
+    let json = value.get();
+    let first = json.bytes().next();
+    let text = match column_type {
+        _ if first == Some(b'n') => return Ok(None),
+        ColumnType::Jsonb => Cow::Borrowed(json),
+        _ if first == Some(b'"') => string(json).map_err(|error| error.to_string())?,
+        ColumnType::Bigint | ColumnType::Integer => integer(json),
+        _ => Cow::Borrowed(json),
+    };
+    if is_moment(column_type) && !text.bytes().all(is_of_a_moment) {
+        return Err(format!("{text:?} is not a date or time in ISO 8601"));
+    }
+    Ok(Some(text))
+}
+
+/// The characters of a JSON string.
+fn string(json: &str) -> serde_json::Result<Cow<'_, str>> {
+    match json.get(1..json.len() - 1) {
+        Some(characters) if !characters.contains('\\') => Ok(Cow::Borrowed(characters)),
+        _ => serde_json::from_str(json).map(Cow::Owned),
     }
 }
 
 /// `5.0` and `5e0` are the integer 5 in JSON Schema; Postgres would refuse both spellings in a `bigint`.
-fn integer(number: &serde_json::Number) -> String {
+fn integer(json: &str) -> Cow<'_, str> {
     /// Up to here a double holds every integer exactly.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => {
-            format!("{float:.0}")
-        }
-        _ => number.to_string(),
+    if json.contains(['.', 'e', 'E'])
+        && let Ok(number) = json.parse::<f64>()
+        && number.fract() == 0.0
+        && number.abs() <= EXACT
+    {
+        return format!("{number:.0}").into();
     }
+    json.into()
 }
 
 fn is_moment(column_type: ColumnType) -> bool {
@@ -93,9 +137,9 @@ fn is_of_a_moment(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use aqueduct_contract::Version;
+    use aqueduct_contract::{Item, Version};
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -104,8 +148,8 @@ mod tests {
         serde_json::from_value(json!({ "columns": columns })).unwrap()
     }
 
-    fn item(attributes: Value) -> Item {
-        Item {
+    fn item(attributes: Value) -> RawItem<'static> {
+        let item = Item {
             key: "acme#ORDER|ORDER#a%7Cb".parse().unwrap(),
             version: Version::try_from(7_u64).unwrap(),
             attributes: attributes.as_object().unwrap().clone(),
@@ -114,12 +158,18 @@ mod tests {
             created_by: "ann".into(),
             updated_at: "2026-11-21T13:16:00.25Z".parse().unwrap(),
             updated_by: "ben".into(),
-        }
+        };
+        item.to_raw().unwrap()
+    }
+
+    fn row<'i>(view: &PostgresView, item: &'i RawItem<'_>) -> Result<Row<'i>, MappingError> {
+        RowMapper::new(view).row(item)
     }
 
     /// The text that a value becomes in a column of a type.
     fn mapped(column_type: &str, value: Value) -> Option<String> {
-        row(&view(column_type, "self.v"), &item(json!({ "v": value }))).unwrap().values.remove(0)
+        let item = item(json!({ "v": value }));
+        row(&view(column_type, "self.v"), &item).unwrap().values.remove(0).map(Cow::into_owned)
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
@@ -189,19 +239,16 @@ mod tests {
 
     #[test]
     fn key_version_and_times_are_the_items() {
-        let row = row(&view("text", "self.v"), &item(json!({ "v": "x" }))).unwrap();
-        assert_eq!(
-            (row.tenant.as_str(), row.id.as_str(), row.item_version, row.deleted),
-            ("acme", "a|b", 7, false)
-        );
-        assert_eq!(row.created_at, "2026-11-21T13:15:00.000000Z");
-        assert_eq!(row.updated_at, "2026-11-21T13:16:00.250000Z");
+        let item = item(json!({ "v": "x" }));
+        let row = row(&view("text", "self.v"), &item).unwrap();
+        assert_eq!((row.tenant, row.id, row.item_version, row.deleted), ("acme", "a|b", 7, false));
+        assert_eq!((row.created_at, row.updated_at), (item.created_at, item.updated_at));
     }
 
     #[test]
     fn a_deleted_item_has_no_values_and_nothing_is_evaluated() {
         let fails = view("text", "self.absent + 'x'");
-        let deleted = Item { deleted: true, ..item(json!({})) };
+        let deleted = RawItem { deleted: true, ..item(json!({})) };
         assert_eq!(row(&fails, &deleted).unwrap().values, [None]);
         let error = row(&fails, &item(json!({}))).unwrap_err();
         assert!(error.to_string().starts_with("column c: "), "{error}");
@@ -211,8 +258,12 @@ mod tests {
     fn absent_and_null_are_null() {
         for column_type in ColumnType::ALL.map(String::from) {
             assert_eq!(mapped(&column_type, Value::Null), None, "{column_type}");
-            let absent = row(&view(&column_type, "self.v.w.x"), &item(json!({ "v": 1 }))).unwrap();
-            assert_eq!(absent.values, [None], "{column_type}");
+            let absent = item(json!({ "v": 1 }));
+            assert_eq!(
+                row(&view(&column_type, "self.v.w.x"), &absent).unwrap().values,
+                [None],
+                "{column_type}"
+            );
         }
     }
 
@@ -230,8 +281,8 @@ mod tests {
             "allballs",
         ] {
             for column_type in ["timestamptz", "date"] {
-                let refused = row(&view(column_type, "self.v"), &item(json!({ "v": moment })));
-                assert!(refused.is_err(), "{moment}");
+                let item = item(json!({ "v": moment }));
+                assert!(row(&view(column_type, "self.v"), &item).is_err(), "{moment}");
             }
         }
         for moment in
