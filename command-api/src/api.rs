@@ -13,12 +13,13 @@ use uuid::Uuid;
 use crate::problem::{Code, Problem, Result};
 use crate::request::body::BodyLimit;
 use crate::request::precondition::Precondition;
-use crate::{Metrics, openapi};
+use crate::{Metrics, Reads, openapi};
 
 /// Everything a request needs, shared by all of them.
 pub struct Api {
     pub(crate) events: EventStore,
     pub(crate) data: DataTable,
+    pub(crate) reads: Reads,
     pub(crate) metrics: Metrics,
     pub(crate) openapi: Bytes,
     pub(crate) body_limit: usize,
@@ -37,6 +38,8 @@ pub struct Parts {
     pub events: EventStore,
     /// Where lists are read from.
     pub data: DataTable,
+    /// Where views are read from.
+    pub reads: Reads,
     /// Where correlation and trace ids come from.
     pub moments: Moments,
     /// What is counted.
@@ -49,9 +52,9 @@ impl Api {
     /// Puts the parts together and makes the OpenAPI document.
     #[must_use]
     pub fn new(parts: Parts) -> Api {
-        let Parts { model, writer, events, data, moments, metrics, body_limit } = parts;
+        let Parts { model, writer, events, data, reads, moments, metrics, body_limit } = parts;
         let openapi = Bytes::from(openapi::document(&model).to_string());
-        Api { events, data, metrics, openapi, body_limit, model, writer, moments }
+        Api { events, data, reads, metrics, openapi, body_limit, model, writer, moments }
     }
 
     pub(crate) fn type_named(&self, name: &TypeName) -> Result<&Type> {

@@ -11,3 +11,4 @@ pub(crate) mod openapi;
 pub(crate) mod patch;
 pub(crate) mod problems;
 pub(crate) mod update;
+pub(crate) mod view;

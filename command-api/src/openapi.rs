@@ -9,7 +9,7 @@ mod operation;
 use aqueduct_model::{Model, Type};
 use serde_json::{Map, Value, json};
 
-use crate::endpoints::{create, delete, get, history, list, patch, update};
+use crate::endpoints::{create, delete, get, history, list, patch, update, view};
 
 pub(crate) use components::{attributes_of, item_of, reference, version_of};
 pub(crate) use operation::{Operation, change, expected_version, item_response, page};
@@ -17,7 +17,8 @@ pub(crate) use operation::{Operation, change, expected_version, item_response, p
 /// The document for `model`.
 #[must_use]
 pub fn document(model: &Model) -> Value {
-    let paths: Map<String, Value> = model.types().flat_map(paths_of).collect();
+    let paths: Map<String, Value> =
+        model.types().flat_map(|of| paths_of(of).into_iter().chain(paths_of_views(of))).collect();
     let tags: Vec<Value> = model.types().map(|of| json!({ "name": of.name })).collect();
     json!({
         "openapi": "3.1.0",
@@ -50,6 +51,13 @@ fn paths_of(of: &Type) -> [(String, Value); 3] {
         ),
         (format!("{all}/{{id}}/history"), json!({ "get": history::operation(of) })),
     ]
+}
+
+fn paths_of_views(of: &Type) -> impl Iterator<Item = (String, Value)> {
+    of.views.iter().filter_map(move |one| {
+        let operation = view::operation(of, one)?;
+        Some((format!("/v1/{{tenant}}/views/{}", one.name), json!({ "get": operation })))
+    })
 }
 
 #[cfg(test)]

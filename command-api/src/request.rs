@@ -2,7 +2,9 @@
 
 pub(crate) mod body;
 pub(crate) mod context;
+pub(crate) mod cursor;
 pub(crate) mod json;
 pub(crate) mod path;
 pub(crate) mod precondition;
 pub(crate) mod query;
+pub(crate) mod selection;

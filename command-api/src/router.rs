@@ -15,7 +15,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::Api;
 use crate::endpoints::{
-    create, delete, docs, get as get_item, history, list, openapi, patch, problems, update,
+    create, delete, docs, get as get_item, history, list, openapi, patch, problems, update, view,
 };
 use crate::problem::{Code, Problem};
 use crate::request::context;
@@ -32,6 +32,7 @@ pub fn router(api: Arc<Api>) -> Router {
             get(get_item::handle).put(update::handle).patch(patch::handle).delete(delete::handle),
         )
         .route("/v1/{tenant}/{type}/{id}/history", get(history::handle))
+        .route("/v1/{tenant}/views/{view}", get(view::handle))
         .route("/openapi.json", get(openapi::handle))
         .route("/docs", get(docs::redirect))
         .route("/docs/", get(docs::index))
@@ -72,13 +73,14 @@ mod tests {
     use aqueduct_model::Model;
     use aqueduct_service::Settings;
     use aqueduct_store::{DataTable, EventStore, Publisher, Sequences};
+    use aqueduct_views::postgres;
     use axum::body::{Body, to_bytes};
     use axum::extract::Request;
     use serde_json::Value;
     use tower::ServiceExt;
 
     use super::*;
-    use crate::{Metrics, Parts};
+    use crate::{Metrics, Parts, Reads};
 
     /// No request of these tests gets as far as a server.
     async fn unconnected() -> Arc<Api> {
@@ -96,6 +98,9 @@ mod tests {
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events,
             data: DataTable::new(client, &names),
+            reads: Reads {
+                tables: postgres::Reader::new(&settings.postgres, settings.api.query_timeout).unwrap(),
+            },
             moments,
             metrics: Metrics::new(&registry).unwrap(),
             body_limit: 1024,

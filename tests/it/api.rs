@@ -9,5 +9,7 @@ mod outages;
 mod publishing;
 mod reads;
 mod record_limit;
+mod stage;
 mod tenants;
+mod views;
 mod writes;

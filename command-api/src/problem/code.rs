@@ -50,9 +50,9 @@ codes! {
     BodyIncomplete = BAD_REQUEST, "The body could not be read to its end";
     /// Tenant, type or id are not well-formed, or the path is not UTF-8 once decoded.
     PathInvalid = BAD_REQUEST, "The path names nothing that can exist";
-    /// A query parameter is unknown or its value is not valid.
+    /// A query parameter, a column or an operator is unknown, or a value is not valid; `parameter` names it.
     QueryInvalid = BAD_REQUEST, "The query is not valid";
-    /// `startFromSk` is not a sort key of this type: send back, unchanged, what a list returned.
+    /// `startFromSk` or `cursor` is none of this query: send back, unchanged and to the same query, what a page returned.
     CursorInvalid = BAD_REQUEST, "The cursor is not valid";
     /// A request header cannot be read, such as a weak ETag in `If-Match`; `header` names it.
     HeaderInvalid = BAD_REQUEST, "A header is not valid";
@@ -64,6 +64,8 @@ codes! {
     RouteUnknown = NOT_FOUND, "There is no such route";
     /// The model has no such type.
     TypeUnknown = NOT_FOUND, "There is no such type";
+    /// No live view of this name is in the store that the route reads.
+    ViewUnknown = NOT_FOUND, "There is no such view";
     /// The item does not exist, or was deleted.
     ItemNotFound = NOT_FOUND, "There is no such item";
     /// The item never had the version asked for, or did not exist at the moment asked for.
@@ -95,6 +97,10 @@ codes! {
     /// DynamoDB is unreachable or throttles; try again after `Retry-After`. Whether a write was stored is then not
     /// known: read the item before repeating it.
     StoreUnavailable = SERVICE_UNAVAILABLE, "The store is not available";
+    /// Postgres or OpenSearch is unreachable, overloaded, or has no such view ready; try again after `Retry-After`.
+    ReadModelUnavailable = SERVICE_UNAVAILABLE, "The read model is not available";
+    /// The query took longer than `api.query_timeout`: narrow it, by columns that have an index.
+    QueryTooSlow = GATEWAY_TIMEOUT, "The query took too long";
 }
 
 impl Code {

@@ -22,14 +22,33 @@ impl<S: Send + Sync> FromRequestParts<S> for TypePath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<TypePath> {
-        let Path((tenant, type_name)) = Path::<(String, String)>::from_request_parts(parts, state)
-            .await
-            .map_err(|error| not_text(&error))?;
+        let (tenant, type_name) = two(parts, state).await?;
         Ok(TypePath {
             tenant: tenant.parse().map_err(refuse)?,
             type_name: type_name.parse().map_err(refuse)?,
         })
     }
+}
+
+/// `/v1/{tenant}/views/{view}` and `/v1/{tenant}/search/{view}`.
+#[derive(Clone, Debug)]
+pub(crate) struct ViewPath {
+    pub(crate) tenant: Tenant,
+    pub(crate) view: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ViewPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ViewPath> {
+        let (tenant, view) = two(parts, state).await?;
+        Ok(ViewPath { tenant: tenant.parse().map_err(refuse)?, view })
+    }
+}
+
+async fn two<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<(String, String)> {
+    let Path(two) = Path::from_request_parts(parts, state).await.map_err(|error| not_text(&error))?;
+    Ok(two)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ItemPath {

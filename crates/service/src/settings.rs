@@ -68,6 +68,9 @@ pub struct Api {
     pub listen: SocketAddr,
     /// The largest request body.
     pub body_limit: ByteSize,
+    /// How long one query of a read model may take.
+    #[serde(with = "humantime_serde")]
+    pub query_timeout: Duration,
     /// How often the lag of every group is asked for.
     #[serde(with = "humantime_serde")]
     pub lag_interval: Duration,

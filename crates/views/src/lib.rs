@@ -13,18 +13,21 @@
 //! can be rolled out at any time, and two workers with different models write the same rows.
 //!
 //! `postgres` and `opensearch` have the same modules: `settings`, `registry`, what is made (`ddl`, `mappings`) and what
-//! an item maps to (`row`, `document`).
+//! an item maps to (`row`, `document`), and for readers a `reader` with what it asks (`select`, `search`).
 
 pub mod definition;
 mod error;
 mod generation;
+mod live;
 pub mod opensearch;
 pub mod postgres;
 mod reach;
+mod read_error;
 mod setup;
 mod tls;
 
 pub use error::{Error, MappingError};
 pub use generation::{Generation, Served, State};
 pub use reach::until_reached;
+pub use read_error::ReadError;
 pub use setup::setup;

@@ -2,10 +2,13 @@
 
 pub mod ddl;
 pub mod quote;
+mod reader;
 mod registry;
 mod row;
+pub mod select;
 mod settings;
 
+pub use reader::Reader;
 pub use registry::Registry;
 pub use row::{Row, RowMapper};
 pub use settings::Settings;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use aqueduct_command_api::{Api, Metrics, Parts, Passed, StartCheck, bind, http, publish, router};
+use aqueduct_command_api::{Api, Metrics, Parts, Passed, Reads, StartCheck, bind, http, publish, router};
 use aqueduct_commands::{Moment, Moments, Writer};
 use aqueduct_contract::{Event, ItemKey, Names};
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
 use aqueduct_store::{DataTable, EventStore, Publisher, Sequences, dynamodb, kafka, setup};
 use aqueduct_tests::{servers, unique};
+use aqueduct_views::postgres;
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
@@ -52,6 +53,7 @@ pub(super) struct Place {
     pub(super) dynamodb: dynamodb::Settings,
     pub(super) kafka: kafka::Settings,
     pub(super) names: Names,
+    pub(super) settings: Settings,
 }
 
 impl Place {
@@ -61,12 +63,23 @@ impl Place {
         Place::of(&servers.dynamodb, &servers.kafka)
     }
 
+    /// As these settings say.
+    pub(super) fn in_settings(settings: &Settings) -> Place {
+        Place {
+            dynamodb: settings.dynamodb.clone(),
+            kafka: settings.kafka.clone(),
+            names: Names::new(&settings.prefix),
+            settings: settings.clone(),
+        }
+    }
+
     /// Wherever.
     pub(super) fn of(dynamodb: &str, kafka: &str) -> Place {
         Place {
             dynamodb: dynamodb::Settings { endpoint: dynamodb.to_owned(), region: "local".to_owned() },
             kafka: kafka::Settings { brokers: kafka.to_owned(), properties: Default::default() },
             names: Names::new(unique()),
+            settings: Settings::defaults().expect("settings"),
         }
     }
 }
@@ -104,14 +117,20 @@ impl App {
     /// At that place, as it is.
     pub(super) async fn at(place: Place, publishes: bool) -> App {
         let model = Model::parse([("note.yaml", NOTE), ("order.yaml", ORDER)]).expect("the model");
+        App::with(place, model, publishes).await
+    }
+
+    /// The same with that model.
+    pub(super) async fn with(place: Place, model: Model, publishes: bool) -> App {
         let types = model.types().map(|of| (of.name.clone(), of.partitions)).collect();
         let registry = Registry::new();
         let client = place.dynamodb.connect().await;
         let events = EventStore::new(client.clone(), &place.names);
         let data = DataTable::new(client.clone(), &place.names);
-        let settings = Settings::defaults().expect("settings").publisher;
+        let settings = &place.settings;
         let (publisher, publishing) =
-            Publisher::new(events.clone(), &place.kafka, settings, &registry).expect("a publisher");
+            Publisher::new(events.clone(), &place.kafka, settings.publisher.clone(), &registry)
+                .expect("a publisher");
         let sequences = Sequences::new(client, &place.names);
         let moments: Moments = Arc::new(Moment::real);
         let api = Api::new(Parts {
@@ -119,6 +138,9 @@ impl App {
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events: events.clone(),
             data: data.clone(),
+            reads: Reads {
+                tables: postgres::Reader::new(&settings.postgres, settings.api.query_timeout).expect("a URL"),
+            },
             moments,
             metrics: Metrics::new(&registry).expect("metrics"),
             body_limit: BODY_LIMIT,
@@ -169,6 +191,11 @@ impl App {
 
     pub(super) async fn get(&self, path: &str) -> Answer {
         answer(self.at_tenant(Method::GET, path)).await
+    }
+
+    /// The same with these parameters, encoded.
+    pub(super) async fn query(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
+        answer(self.at_tenant(Method::GET, path).query(parameters)).await
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Answer {

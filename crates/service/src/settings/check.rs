@@ -82,6 +82,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     );
     must(settings.api.listen.ip().is_loopback(), "api.listen", EXPOSED);
     must(settings.api.body_limit.as_u64() > 0, "api.body_limit", above_zero);
+    must(!settings.api.query_timeout.is_zero(), "api.query_timeout", above_zero);
     must(!settings.api.lag_interval.is_zero(), "api.lag_interval", above_zero);
     must(!settings.shutdown.deadline.is_zero(), "shutdown.deadline", above_zero);
     for (key, url, checked) in [

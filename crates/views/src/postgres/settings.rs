@@ -57,9 +57,19 @@ impl Settings {
     /// A pool that connects when it is first used: a server that is down is met there, and not at start. Fails on a
     /// URL that [`check_url`](Settings::check_url) refuses.
     pub fn connect_lazy(&self) -> Result<PgPool, sqlx::Error> {
+        self.connect(self.statement_timeout, &[])
+    }
+
+    /// The same for readers: no statement can write, none takes longer than `timeout`, and times are in UTC.
+    pub(super) fn connect_lazy_read_only(&self, timeout: Duration) -> Result<PgPool, sqlx::Error> {
+        self.connect(timeout, &[("default_transaction_read_only", "on"), ("timezone", "UTC")])
+    }
+
+    fn connect(&self, timeout: Duration, options: &[(&str, &str)]) -> Result<PgPool, sqlx::Error> {
         let options = PgConnectOptions::from_str(&self.url)?
             .application_name("aqueduct")
-            .options([("statement_timeout", self.statement_timeout.as_millis().to_string())]);
+            .options([("statement_timeout", timeout.as_millis().to_string())])
+            .options(options.iter().copied());
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.connect_timeout)

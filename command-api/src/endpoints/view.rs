@@ -1,0 +1,134 @@
+//! `GET /v1/{tenant}/views/{view}`: rows of a view in Postgres, filtered and sorted, a page at a time.
+//!
+//! Columns are those of the live generation, as the registry has it: a model that differs is not live yet.
+
+use std::sync::Arc;
+
+use aqueduct_model::{ColumnType, Type, View};
+use aqueduct_views::postgres::select::{Operator, columns};
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::Api;
+use crate::openapi::{self, Operation};
+use crate::problem::{Code, Result};
+use crate::reads::named;
+use crate::request::path::ViewPath;
+use crate::request::query::Query;
+use crate::request::selection;
+
+/// A page of rows.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Rows {
+    rows: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
+}
+
+pub(crate) async fn handle(
+    State(api): State<Arc<Api>>,
+    path: ViewPath,
+    Query(parameters): Query<Vec<(String, String)>>,
+) -> Result<Json<Rows>> {
+    let tables = &api.reads.tables;
+    let live = tables.live().await?;
+    let generation = named(&live, &path.view, "Postgres")?;
+    let columns: Vec<_> = generation.definition.postgres.iter().flat_map(columns).collect();
+    let selection = selection::read(&path.tenant, &path.view, &columns, &parameters)?;
+    let page = tables.select(&selection.select, &path.tenant).await?;
+    let next_cursor = page.next.map(|keys| selection.query.cursor(&keys));
+    Ok(Json(Rows { rows: page.rows, next_cursor }))
+}
+
+/// The operation for a view that has a table.
+pub(crate) fn operation(of: &Type, view: &View) -> Option<Value> {
+    let columns: Vec<(&str, ColumnType)> = columns(view.postgres.as_ref()?).collect();
+    let row: Map<String, Value> = columns
+        .iter()
+        .map(|(name, column_type)| {
+            let mut schema = schema(*column_type);
+            if let (Some(one), false) = (schema["type"].as_str().map(str::to_owned), is_own(name)) {
+                schema["type"] = json!([one, "null"]);
+            }
+            ((*name).to_owned(), schema)
+        })
+        .collect();
+    let row = json!({ "type": "object", "properties": row });
+    let mut operation = Operation {
+        name: "view",
+        summary: "Read rows of a view",
+        description: "From Postgres, as sync-rds has seen them: a write is here a moment later, and a deleted item is not. \
+                      `nextCursor` of a page is `cursor` of the next; null ends it. A row shows the columns that `fields` \
+                      names, all by default. Null sorts as if it were larger than any value.",
+        parameters: &["tenant", "limit", "cursor", "sort", "fields"],
+        body: None,
+        success: ("200", openapi::page("A page of rows", ("rows", row), ("nextCursor", "string"))),
+        problems: &[
+            Code::QueryInvalid,
+            Code::CursorInvalid,
+            Code::ViewUnknown,
+            Code::ReadModelUnavailable,
+            Code::QueryTooSlow,
+        ],
+    }
+    .to_json(of);
+    operation["operationId"] = format!("view-{}", view.name).into();
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.extend(columns.iter().map(|(name, column_type)| filter(name, *column_type)));
+    }
+    Some(operation)
+}
+
+fn is_own(name: &str) -> bool {
+    ["id", "item_version", "created_at", "updated_at"].contains(&name)
+}
+
+/// One parameter a column, with what can be compared.
+fn filter(name: &str, column_type: ColumnType) -> Value {
+    let operators = Operator::ALL.into_iter().filter(|operator| operator.applies_to(column_type));
+    let properties: Map<String, Value> = operators
+        .map(|operator| {
+            let schema = match operator {
+                Operator::Null => json!({ "type": "boolean" }),
+                Operator::In => {
+                    json!({ "type": "string", "description": "Values between commas; `\\,` is a comma" })
+                }
+                Operator::Contains => json!({ "type": "string", "contentMediaType": "application/json" }),
+                _ => schema(column_type),
+            };
+            (operator.name().to_owned(), schema)
+        })
+        .collect();
+    let equal = if Operator::Eq.applies_to(column_type) {
+        format!("; `filter[{name}]=…` is short for `filter[{name}][eq]=…`")
+    } else {
+        String::new()
+    };
+    json!({
+        "name": format!("filter[{name}]"),
+        "in": "query",
+        "style": "deepObject",
+        "explode": true,
+        "description": format!("Rows whose {name} compares so{equal}"),
+        "schema": { "type": "object", "additionalProperties": false, "properties": properties },
+    })
+}
+
+/// A value of the type in JSON.
+fn schema(column_type: ColumnType) -> Value {
+    match column_type {
+        ColumnType::Text => json!({ "type": "string" }),
+        ColumnType::Bigint => json!({ "type": "integer", "format": "int64" }),
+        ColumnType::Integer => json!({ "type": "integer", "format": "int32" }),
+        ColumnType::Boolean => json!({ "type": "boolean" }),
+        ColumnType::Numeric { .. } => json!({ "type": "string", "format": "decimal" }),
+        ColumnType::DoublePrecision => json!({ "type": "number", "format": "double" }),
+        ColumnType::Timestamptz => json!({ "type": "string", "format": "date-time" }),
+        ColumnType::Date => json!({ "type": "string", "format": "date" }),
+        ColumnType::Uuid => json!({ "type": "string", "format": "uuid" }),
+        ColumnType::Jsonb => json!({}),
+    }
+}

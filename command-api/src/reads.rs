@@ -1,0 +1,46 @@
+//! The read models that requests read from.
+
+use aqueduct_views::{Generation, ReadError, postgres};
+use axum::http::{HeaderValue, header};
+
+use crate::problem::{Code, Problem, Result};
+
+/// Seconds. A store that is down for longer is asked again as often.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Where views are.
+#[derive(Debug)]
+pub struct Reads {
+    /// Those in Postgres.
+    pub tables: postgres::Reader,
+}
+
+/// The live generation of a view.
+pub(crate) fn named<'a>(live: &'a [Generation], view: &str, store: &str) -> Result<&'a Generation> {
+    live.iter().find(|generation| generation.view() == view).ok_or_else(|| {
+        let known: Vec<&str> = live.iter().map(Generation::view).collect();
+        let shown: String = view.chars().take(80).collect();
+        let detail = format!("there is no view {shown:?} in {store}; there are {}", known.join(", "));
+        Problem::new(Code::ViewUnknown, detail)
+    })
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Problem {
+        match error {
+            ReadError::Refused(why) => Problem::new(Code::QueryInvalid, why),
+            ReadError::TooSlow => Problem::new(
+                Code::QueryTooSlow,
+                "the query took longer than api.query_timeout: narrow it, by columns that have an index",
+            ),
+            ReadError::Unavailable(error) => {
+                tracing::warn!(%error, "a read model is not available");
+                Problem::new(
+                    Code::ReadModelUnavailable,
+                    "the store of this view cannot be read at the moment",
+                )
+                .header(header::RETRY_AFTER, RETRY_AFTER)
+            }
+        }
+    }
+}

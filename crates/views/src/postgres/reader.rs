@@ -1,0 +1,58 @@
+//! Reading the views of a database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_contract::Tenant;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use super::quote::identifier;
+use super::select::{Page, Select, classify};
+use super::{Registry, Settings, ddl};
+use crate::live::Live;
+use crate::{Error, Generation, ReadError};
+
+/// The views of one database, for readers. Nothing can be written through it.
+#[derive(Debug)]
+pub struct Reader {
+    pool: PgPool,
+    registry: Registry,
+    live: Live,
+}
+
+impl Reader {
+    /// Connects when it is first used. A statement may take as long as `timeout`.
+    pub fn new(settings: &Settings, timeout: Duration) -> Result<Reader, Error> {
+        let pool = settings.connect_lazy_read_only(timeout)?;
+        Ok(Reader { registry: Registry::new(pool.clone()), pool, live: Live::default() })
+    }
+
+    /// The live generations.
+    pub async fn live(&self) -> Result<Arc<[Generation]>, ReadError> {
+        Ok(self.live.get(|| self.registry.generations()).await?)
+    }
+
+    /// A page of `tenant`'s rows.
+    pub async fn select(&self, select: &Select, tenant: &Tenant) -> Result<Page, ReadError> {
+        let page = select.fetch(&self.pool, tenant).await;
+        if matches!(page, Err(ReadError::Unavailable(_))) {
+            // Perhaps a swap has brought other columns.
+            self.live.forget().await;
+        }
+        page
+    }
+
+    /// The versions at which the table of `generation` has these items of `tenant`; of a deleted one, too.
+    pub async fn versions(
+        &self,
+        generation: &Generation,
+        tenant: &Tenant,
+        ids: &[&str],
+    ) -> Result<Vec<(String, i64)>, ReadError> {
+        let named = identifier(&ddl::table_name(generation));
+        let table = named.map_err(|source| Error::Name { view: generation.view().to_owned(), source })?;
+        let sql = format!("SELECT id, item_version FROM {table} WHERE tenant = $1 AND id = ANY ($2)");
+        let query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant.as_str()).bind(ids);
+        query.fetch_all(&self.pool).await.map_err(classify)
+    }
+}

@@ -1,0 +1,330 @@
+//! One page of a view's rows: filtered, sorted, and read on from where the page before ended.
+//!
+//! ```sql
+//! SELECT (… row_to_json …), ARRAY[t."total"::text, t."id"::text]
+//! FROM (
+//!     (SELECT … FROM "orders" WHERE tenant = $1 AND "total" = $2 AND "id" < $3 ORDER BY … LIMIT …)
+//!     UNION ALL
+//!     (SELECT … FROM "orders" WHERE tenant = $1 AND "total" < $2 ORDER BY … LIMIT …)
+//! ) t ORDER BY t."total" DESC, t."id" DESC LIMIT …
+//! ```
+//!
+//! "After these keys" is a union of ranges, one a key, and not one condition with `OR`: each is a range of an index, so that
+//! the thousandth page costs what the first does. Null sorts as in Postgres, as if it were larger than any value.
+//!
+//! Names are quoted, values are parameters. They are text, cast in the statement; [`value`] has refused before what a cast
+//! would not take.
+
+mod keyset;
+mod value;
+
+use aqueduct_contract::Tenant;
+use aqueduct_model::{ColumnType, PostgresView};
+use serde_json::value::RawValue;
+use sqlx::{AssertSqlSafe, PgPool, Row};
+
+use super::quote::identifier;
+use crate::{Error, ReadError};
+
+pub use value::check;
+
+/// What a reader sees of every row, before the view's own columns. The tenant is the reader's own.
+const OWN_COLUMNS: [(&str, ColumnType); 4] = [
+    ("id", ColumnType::Text),
+    ("item_version", ColumnType::Bigint),
+    ("created_at", ColumnType::Timestamptz),
+    ("updated_at", ColumnType::Timestamptz),
+];
+
+/// The columns that readers of a view may name, in order.
+pub fn columns(view: &PostgresView) -> impl Iterator<Item = (&str, ColumnType)> {
+    OWN_COLUMNS
+        .into_iter()
+        .chain(view.columns.iter().map(|column| (column.name.as_str(), column.column_type)))
+}
+
+/// How a column is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Equal.
+    Eq,
+    /// Not equal; null is not equal to any value.
+    Ne,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Lte,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Gte,
+    /// Equal to one of several.
+    In,
+    /// Text that begins so.
+    Prefix,
+    /// JSON that contains this JSON.
+    Contains,
+    /// Whether it is null.
+    Null,
+}
+
+impl Operator {
+    /// All of them.
+    pub const ALL: [Operator; 10] = [
+        Operator::Eq,
+        Operator::Ne,
+        Operator::Lt,
+        Operator::Lte,
+        Operator::Gt,
+        Operator::Gte,
+        Operator::In,
+        Operator::Prefix,
+        Operator::Contains,
+        Operator::Null,
+    ];
+
+    /// How a request writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Operator::Eq => "eq",
+            Operator::Ne => "ne",
+            Operator::Lt => "lt",
+            Operator::Lte => "lte",
+            Operator::Gt => "gt",
+            Operator::Gte => "gte",
+            Operator::In => "in",
+            Operator::Prefix => "prefix",
+            Operator::Contains => "contains",
+            Operator::Null => "null",
+        }
+    }
+
+    /// Whether columns of that type can be compared so.
+    #[must_use]
+    pub fn applies_to(self, column_type: ColumnType) -> bool {
+        match self {
+            Operator::Null => true,
+            Operator::Contains => column_type == ColumnType::Jsonb,
+            Operator::Prefix => column_type == ColumnType::Text,
+            Operator::Eq | Operator::Ne | Operator::In => column_type != ColumnType::Jsonb,
+            Operator::Lt | Operator::Lte | Operator::Gt | Operator::Gte => {
+                !matches!(column_type, ColumnType::Jsonb | ColumnType::Boolean)
+            }
+        }
+    }
+}
+
+/// One condition. All of a query's must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The column's name.
+    pub column: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what: values that [`check`] gave back. One, but for [`Operator::In`].
+    pub values: Vec<String>,
+}
+
+/// One key of the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// The column's name.
+    pub column: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// From the greatest down.
+    pub descending: bool,
+}
+
+/// A page that is asked for. Its names must be the view's: they are quoted, and not looked up.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// The public view.
+    pub view: String,
+    /// What each row shows, in order.
+    pub fields: Vec<(String, ColumnType)>,
+    /// Which rows.
+    pub filters: Vec<Filter>,
+    /// In which order; the last key is `id`, so that no two rows are equal.
+    pub sort: Vec<Sort>,
+    /// Rows at most.
+    pub limit: u32,
+    /// The keys of the row that the page before ended with.
+    pub after: Option<Vec<Option<String>>>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Page {
+    /// Each row as a JSON object. Decimals are strings, times RFC 3339 in UTC.
+    pub rows: Vec<Box<RawValue>>,
+    /// Where the next page goes on; none when this is the last.
+    pub next: Option<Vec<Option<String>>>,
+}
+
+/// What a parameter holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Argument {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A statement under construction.
+#[derive(Debug, Default)]
+struct Arguments(Vec<Argument>);
+
+impl Arguments {
+    /// `$3::text::numeric(14,2)`. By way of text, so that a parameter has one type for the driver, whatever the column's.
+    fn one(&mut self, value: &str, column_type: ColumnType) -> String {
+        self.0.push(Argument::One(value.to_owned()));
+        format!("${}::text::{}", self.0.len(), unbounded(column_type))
+    }
+
+    fn many(&mut self, values: &[String], column_type: ColumnType) -> String {
+        self.0.push(Argument::Many(values.to_vec()));
+        format!("${}::text[]::{}[]", self.0.len(), unbounded(column_type))
+    }
+}
+
+/// A value is compared as it was given: `numeric(14,2)` would round it before.
+fn unbounded(column_type: ColumnType) -> String {
+    match column_type {
+        ColumnType::Numeric { .. } => "numeric".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl Select {
+    /// Reads the page of `tenant`'s rows.
+    pub async fn fetch(&self, pool: &PgPool, tenant: &Tenant) -> Result<Page, ReadError> {
+        let (sql, arguments) = self.statement(tenant)?;
+        // Every name in it went through `quote`.
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for argument in arguments.0 {
+            query = match argument {
+                Argument::One(value) => query.bind(value),
+                Argument::Many(values) => query.bind(values),
+            };
+        }
+        let mut found = query.fetch_all(pool).await.map_err(classify)?;
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|row| row.try_get(1)).transpose().map_err(classify)?;
+        let rows = found
+            .iter()
+            .map(|row| {
+                let json: String = row.try_get(0).map_err(classify)?;
+                RawValue::from_string(json).map_err(|error| Error::Registry(error.to_string()).into())
+            })
+            .collect::<Result<_, ReadError>>()?;
+        Ok(Page { rows, next })
+    }
+
+    fn statement(&self, tenant: &Tenant) -> Result<(String, Arguments), ReadError> {
+        let quoted =
+            |name: &str| identifier(name).map_err(|source| Error::Name { view: self.view.clone(), source });
+        let mut arguments = Arguments::default();
+        let mut conditions = vec![format!("tenant = {}", arguments.one(tenant.as_str(), ColumnType::Text))];
+        for filter in &self.filters {
+            conditions.push(condition(&quoted(&filter.column)?, filter, &mut arguments));
+        }
+        let keys: Vec<String> = self.sort.iter().map(|key| quoted(&key.column)).collect::<Result<_, _>>()?;
+        let order = |before: &str| {
+            let one = |(key, sort): (&String, &Sort)| {
+                format!("{before}{key}{}", if sort.descending { " DESC" } else { "" })
+            };
+            keys.iter().zip(&self.sort).map(one).collect::<Vec<_>>().join(", ")
+        };
+        let mut names: Vec<String> =
+            self.fields.iter().map(|(name, _)| quoted(name)).collect::<Result<_, _>>()?;
+        let shown = names
+            .iter()
+            .zip(&self.fields)
+            .map(|(name, (_, column_type))| format!("{} AS {name}", shown(name, *column_type)))
+            .collect::<Vec<_>>()
+            .join(", ");
+        names.extend(keys.iter().cloned());
+        names.sort();
+        names.dedup();
+        let (names, view) = (names.join(", "), quoted(&self.view)?);
+        // One more than wanted tells whether there are more.
+        let limit = self.limit.saturating_add(1);
+        let conditions = conditions.join(" AND ");
+        let ranges = match &self.after {
+            None => vec![String::new()],
+            Some(after) => keyset::ranges(&self.sort, &keys, after, &mut arguments),
+        };
+        let inner_order = order("");
+        let branches: Vec<String> = ranges
+            .iter()
+            .map(|range| {
+                format!(
+                    "(SELECT {names} FROM {view} WHERE {conditions}{range} ORDER BY {inner_order} LIMIT {limit})"
+                )
+            })
+            .collect();
+        let last = keys.iter().map(|key| format!("t.{key}::text")).collect::<Vec<_>>().join(", ");
+        let sql = format!(
+            "SELECT (SELECT row_to_json(j) FROM (SELECT {shown}) j)::text, ARRAY[{last}]\nFROM ({}) t\n\
+             ORDER BY {} LIMIT {limit}",
+            branches.join("\nUNION ALL "),
+            order("t."),
+        );
+        Ok((sql, arguments))
+    }
+}
+
+fn condition(column: &str, filter: &Filter, arguments: &mut Arguments) -> String {
+    let first = filter.values.first().map_or("", String::as_str);
+    let mut compare =
+        |operator: &str| format!("{column} {operator} {}", arguments.one(first, filter.column_type));
+    match filter.operator {
+        Operator::Eq => compare("="),
+        Operator::Ne => compare("IS DISTINCT FROM"),
+        Operator::Lt => compare("<"),
+        Operator::Lte => compare("<="),
+        Operator::Gt => compare(">"),
+        Operator::Gte => compare(">="),
+        Operator::Prefix => compare("^@"),
+        Operator::Contains => compare("@>"),
+        Operator::In => {
+            format!("{column} = ANY ({})", arguments.many(&filter.values, filter.column_type))
+        }
+        Operator::Null if first == "true" => format!("{column} IS NULL"),
+        Operator::Null => format!("{column} IS NOT NULL"),
+    }
+}
+
+/// How a column becomes JSON: no decimal by way of a binary float, and times as everywhere else in the API.
+fn shown(column: &str, column_type: ColumnType) -> String {
+    match column_type {
+        ColumnType::Numeric { .. } => format!("t.{column}::text"),
+        ColumnType::Timestamptz => {
+            format!(r#"to_char(t.{column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#)
+        }
+        _ => format!("t.{column}"),
+    }
+}
+
+/// Which failure is which.
+pub(super) fn classify(error: sqlx::Error) -> ReadError {
+    let sqlstate = match &error {
+        sqlx::Error::Database(refusal) => refusal.code().unwrap_or_default().into_owned(),
+        _ => String::new(),
+    };
+    match sqlstate.as_str() {
+        "57014" => ReadError::TooSlow,
+        // A value out of its type's range, such as a year that Postgres does not have.
+        code if code.starts_with("22") => ReadError::Refused(
+            error.as_database_error().map_or_else(String::new, |refusal| refusal.message().to_owned()),
+        ),
+        _ => ReadError::Unavailable(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
