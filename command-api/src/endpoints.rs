@@ -10,5 +10,6 @@ pub(crate) mod list;
 pub(crate) mod openapi;
 pub(crate) mod patch;
 pub(crate) mod problems;
+pub(crate) mod search;
 pub(crate) mod update;
 pub(crate) mod view;

@@ -10,7 +10,6 @@ use aqueduct_contract::Names;
 use aqueduct_model::Model;
 use aqueduct_service::{Groups, Misconfigured, Service};
 use aqueduct_store::{DataTable, EventStore, Publisher, Sequences};
-use aqueduct_views::postgres;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -36,7 +35,7 @@ async fn wire(service: Service) -> anyhow::Result<()> {
         writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
         events: events.clone(),
         data: DataTable::new(client, &names),
-        reads: Reads { tables: postgres::Reader::new(&settings.postgres, settings.api.query_timeout)? },
+        reads: Reads::new(&names, &settings.postgres, &settings.opensearch, settings.api.query_timeout)?,
         moments,
         metrics: Metrics::new(&service.registry)?,
         body_limit: usize::try_from(settings.api.body_limit.as_u64()).context("api.body_limit")?,

@@ -9,7 +9,7 @@ mod operation;
 use aqueduct_model::{Model, Type};
 use serde_json::{Map, Value, json};
 
-use crate::endpoints::{create, delete, get, history, list, patch, update, view};
+use crate::endpoints::{create, delete, get, history, list, patch, search, update, view};
 
 pub(crate) use components::{attributes_of, item_of, reference, version_of};
 pub(crate) use operation::{Operation, change, expected_version, item_response, page};
@@ -54,9 +54,11 @@ fn paths_of(of: &Type) -> [(String, Value); 3] {
 }
 
 fn paths_of_views(of: &Type) -> impl Iterator<Item = (String, Value)> {
-    of.views.iter().filter_map(move |one| {
-        let operation = view::operation(of, one)?;
-        Some((format!("/v1/{{tenant}}/views/{}", one.name), json!({ "get": operation })))
+    of.views.iter().flat_map(move |one| {
+        let path = |of: &str| format!("/v1/{{tenant}}/{of}/{}", one.name);
+        let rows = view::operation(of, one).map(|operation| (path("views"), json!({ "get": operation })));
+        let hits = search::operation(of, one).map(|operation| (path("search"), json!({ "post": operation })));
+        rows.into_iter().chain(hits)
     })
 }
 

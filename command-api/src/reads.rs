@@ -1,6 +1,9 @@
 //! The read models that requests read from.
 
-use aqueduct_views::{Generation, ReadError, postgres};
+use std::time::Duration;
+
+use aqueduct_contract::Names;
+use aqueduct_views::{Error, Generation, ReadError, opensearch, postgres};
 use axum::http::{HeaderValue, header};
 
 use crate::problem::{Code, Problem, Result};
@@ -13,6 +16,23 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct Reads {
     /// Those in Postgres.
     pub tables: postgres::Reader,
+    /// Those in OpenSearch.
+    pub indexes: opensearch::Reader,
+}
+
+impl Reads {
+    /// Connects when it is first used. A query may take as long as `timeout`.
+    pub fn new(
+        names: &Names,
+        postgres: &postgres::Settings,
+        opensearch: &opensearch::Settings,
+        timeout: Duration,
+    ) -> Result<Reads, Error> {
+        Ok(Reads {
+            tables: postgres::Reader::new(postgres, timeout)?,
+            indexes: opensearch::Reader::new(opensearch, names, timeout)?,
+        })
+    }
 }
 
 /// The live generation of a view.

@@ -7,4 +7,5 @@ pub(crate) mod json;
 pub(crate) mod path;
 pub(crate) mod precondition;
 pub(crate) mod query;
+pub(crate) mod search;
 pub(crate) mod selection;

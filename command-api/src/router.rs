@@ -9,13 +9,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::Api;
 use crate::endpoints::{
-    create, delete, docs, get as get_item, history, list, openapi, patch, problems, update, view,
+    create, delete, docs, get as get_item, history, list, openapi, patch, problems, search, update, view,
 };
 use crate::problem::{Code, Problem};
 use crate::request::context;
@@ -33,6 +33,7 @@ pub fn router(api: Arc<Api>) -> Router {
         )
         .route("/v1/{tenant}/{type}/{id}/history", get(history::handle))
         .route("/v1/{tenant}/views/{view}", get(view::handle))
+        .route("/v1/{tenant}/search/{view}", post(search::handle))
         .route("/openapi.json", get(openapi::handle))
         .route("/docs", get(docs::redirect))
         .route("/docs/", get(docs::index))
@@ -73,7 +74,6 @@ mod tests {
     use aqueduct_model::Model;
     use aqueduct_service::Settings;
     use aqueduct_store::{DataTable, EventStore, Publisher, Sequences};
-    use aqueduct_views::postgres;
     use axum::body::{Body, to_bytes};
     use axum::extract::Request;
     use serde_json::Value;
@@ -98,9 +98,8 @@ mod tests {
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events,
             data: DataTable::new(client, &names),
-            reads: Reads {
-                tables: postgres::Reader::new(&settings.postgres, settings.api.query_timeout).unwrap(),
-            },
+            reads: Reads::new(&names, &settings.postgres, &settings.opensearch, settings.api.query_timeout)
+                .unwrap(),
             moments,
             metrics: Metrics::new(&registry).unwrap(),
             body_limit: 1024,

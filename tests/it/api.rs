@@ -3,12 +3,14 @@
 mod app;
 mod bad_input;
 mod ids;
+mod isolation;
 mod lists;
 mod locking;
 mod outages;
 mod publishing;
 mod reads;
 mod record_limit;
+mod searches;
 mod stage;
 mod tenants;
 mod views;

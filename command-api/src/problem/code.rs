@@ -54,6 +54,8 @@ codes! {
     QueryInvalid = BAD_REQUEST, "The query is not valid";
     /// `startFromSk` or `cursor` is none of this query: send back, unchanged and to the same query, what a page returned.
     CursorInvalid = BAD_REQUEST, "The cursor is not valid";
+    /// A part of the search is unknown, not allowed, or has a value that is not valid; `pointer` says where.
+    SearchInvalid = BAD_REQUEST, "The search is not valid";
     /// A request header cannot be read, such as a weak ETag in `If-Match`; `header` names it.
     HeaderInvalid = BAD_REQUEST, "A header is not valid";
     /// The expected version stands in `If-Match` and in the body: give one of them.

@@ -4,11 +4,13 @@ mod aws;
 mod document;
 pub mod mappings;
 mod names;
+mod reader;
 mod registry;
 mod request;
 mod settings;
 
 pub use document::{Document, document, document_id};
 pub use names::IndexNames;
+pub use reader::Reader;
 pub use registry::Registry;
 pub use settings::{Auth, Gzip, Settings};

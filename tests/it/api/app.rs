@@ -9,7 +9,6 @@ use aqueduct_model::Model;
 use aqueduct_service::Settings;
 use aqueduct_store::{DataTable, EventStore, Publisher, Sequences, dynamodb, kafka, setup};
 use aqueduct_tests::{servers, unique};
-use aqueduct_views::postgres;
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
@@ -138,9 +137,13 @@ impl App {
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events: events.clone(),
             data: data.clone(),
-            reads: Reads {
-                tables: postgres::Reader::new(&settings.postgres, settings.api.query_timeout).expect("a URL"),
-            },
+            reads: Reads::new(
+                &place.names,
+                &settings.postgres,
+                &settings.opensearch,
+                settings.api.query_timeout,
+            )
+            .expect("URLs"),
             moments,
             metrics: Metrics::new(&registry).expect("metrics"),
             body_limit: BODY_LIMIT,

@@ -1,11 +1,16 @@
 //! An API over read models: orders in Postgres and OpenSearch, put there as the workers do.
 
-use aqueduct_contract::Item;
+use ::opensearch::http::Method;
+use ::opensearch::http::headers::HeaderMap;
+use ::opensearch::http::request::JsonBody;
+use aqueduct_contract::{Item, Names};
 use aqueduct_engine::{Record, Sink};
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
+use aqueduct_store::setup;
 use aqueduct_sync_rds::sink::TableSink;
-use aqueduct_views::postgres;
+use aqueduct_sync_search::sink::IndexSink;
+use aqueduct_views::{opensearch, postgres};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -17,6 +22,7 @@ pub(super) struct Stage {
     pub(super) settings: Settings,
     pub(super) pool: PgPool,
     tables: TableSink,
+    index: IndexSink,
 }
 
 impl Stage {
@@ -30,16 +36,39 @@ impl Stage {
         let served = postgres::Registry::new(pool.clone()).ensure(&of).await.unwrap();
         let generation = served.generations.into_iter().next().unwrap();
         let tables = TableSink::new(pool.clone(), generation).unwrap();
+        let names = Names::new(&settings.prefix);
+        let served =
+            opensearch::Registry::new(&settings.opensearch, &names).unwrap().ensure(&of).await.unwrap();
+        let generation = served.generations.into_iter().next().unwrap();
+        let client = settings.opensearch.client().unwrap();
+        let index = IndexSink::new(client, &settings.opensearch, generation).unwrap();
         let place = Place::in_settings(&settings);
+        setup(&place.dynamodb.connect().await, &place.names).await.unwrap();
         let mut app = App::with(place, of, false).await;
         app.tenant = "acme".to_owned();
-        Stage { app, settings, pool, tables }
+        Stage { app, settings, pool, tables, index }
     }
 
     /// What the workers do.
     pub(super) async fn apply(&self, items: impl IntoIterator<Item = Item>) {
         let batch: Vec<Record> = items.into_iter().map(record).collect();
         self.tables.apply(&batch).await.unwrap();
+        self.index.apply(&batch).await.unwrap();
+        self.opensearch(Method::Post, "{}orders/_refresh", None).await;
+    }
+
+    /// Asks OpenSearch itself; `{}` in the path stands for the prefix of the test.
+    pub(super) async fn opensearch(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let client = self.settings.opensearch.client().unwrap();
+        let path = path.replace("{}", &self.settings.opensearch.index_prefix);
+        let body = body.map(JsonBody::new);
+        let response = client.send::<_, ()>(method, &path, HeaderMap::new(), None, body, None).await.unwrap();
+        assert!(response.status_code().is_success(), "{path}");
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
+    }
+
+    pub(super) async fn search(&self, body: Value) -> Answer {
+        self.app.post("search/orders", body).await
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {
@@ -56,7 +85,8 @@ impl Stage {
     }
 }
 
-/// The ids of a page's rows.
+/// The ids of a page's rows or hits.
 pub(super) fn ids(page: &Value) -> Vec<&str> {
-    page["rows"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect()
+    let entries = if page["rows"].is_array() { &page["rows"] } else { &page["hits"] };
+    entries.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect()
 }

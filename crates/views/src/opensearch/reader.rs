@@ -1,0 +1,68 @@
+//! Reading the views of a cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_contract::Names;
+use opensearch::OpenSearch;
+use opensearch::http::Method;
+use serde_json::Value;
+
+use super::request::send;
+use super::{IndexNames, Registry, Settings};
+use crate::live::Live;
+use crate::{Error, Generation, ReadError};
+
+/// The views of one cluster and index prefix, for readers.
+#[derive(Debug)]
+pub struct Reader {
+    client: OpenSearch,
+    registry: Registry,
+    names: IndexNames,
+    timeout: Duration,
+    live: Live,
+}
+
+impl Reader {
+    /// Connects when it is first used. A search may take as long as `timeout`.
+    pub fn new(settings: &Settings, names: &Names, timeout: Duration) -> Result<Reader, Error> {
+        Ok(Reader {
+            client: settings.client()?,
+            registry: Registry::new(settings, names)?,
+            names: IndexNames::new(&settings.index_prefix),
+            timeout,
+            live: Live::default(),
+        })
+    }
+
+    /// The live generations.
+    pub async fn live(&self) -> Result<Arc<[Generation]>, ReadError> {
+        Ok(self.live.get(|| self.registry.generations()).await?)
+    }
+
+    /// Sends a search to the public alias of a view. What it may find is for the caller to say in `body`: an alias hides the
+    /// deleted and no tenant.
+    pub async fn search(&self, view: &str, body: Value) -> Result<Value, ReadError> {
+        let path = format!(
+            "{}/_search?allow_partial_search_results=false&cancel_after_time_interval={}ms",
+            self.names.public_alias(view),
+            self.timeout.as_millis(),
+        );
+        let asked = send(&self.client, Method::Post, &path, Some(body));
+        let answer = tokio::time::timeout(self.timeout, asked).await.map_err(|_| ReadError::TooSlow)??;
+        let error = &answer.body["error"];
+        let cause = &error["root_cause"][0];
+        match answer.status {
+            400 => Err(ReadError::Refused(cause["reason"].as_str().unwrap_or_default().to_owned())),
+            _ if cause["type"] == "task_cancelled_exception" => Err(ReadError::TooSlow),
+            _ => {
+                let found = answer.accepted();
+                if found.is_err() {
+                    // Perhaps the view is another one by now.
+                    self.live.forget().await;
+                }
+                Ok(found?)
+            }
+        }
+    }
+}
