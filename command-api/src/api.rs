@@ -1,9 +1,9 @@
 //! What handlers work with: the model, the store, the writer.
 
 use aqueduct_commands::{Command, Error, Moments, Origin, Writer};
-use aqueduct_contract::{Attributes, CorrelationId, Event, ItemKey, Tenant, Traceparent, TypeName};
+use aqueduct_contract::{Attributes, CorrelationId, Event, ItemKey, Names, Tenant, Traceparent, TypeName};
 use aqueduct_model::{Model, Type};
-use aqueduct_store::{DataTable, EventStore};
+use aqueduct_store::{DataTable, EventStore, Letters};
 use axum::body::Bytes;
 use axum::extract::FromRef;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use crate::{Metrics, Reads, openapi};
 pub struct Api {
     pub(crate) events: EventStore,
     pub(crate) data: DataTable,
+    pub(crate) letters: Letters,
+    pub(crate) names: Names,
     pub(crate) reads: Reads,
     pub(crate) metrics: Metrics,
     pub(crate) openapi: Bytes,
@@ -38,6 +40,10 @@ pub struct Parts {
     pub events: EventStore,
     /// Where lists are read from.
     pub data: DataTable,
+    /// What was set aside.
+    pub letters: Letters,
+    /// What topics and groups are called.
+    pub names: Names,
     /// Where views are read from.
     pub reads: Reads,
     /// Where correlation and trace ids come from.
@@ -52,9 +58,10 @@ impl Api {
     /// Puts the parts together and makes the OpenAPI document.
     #[must_use]
     pub fn new(parts: Parts) -> Api {
-        let Parts { model, writer, events, data, reads, moments, metrics, body_limit } = parts;
+        let Parts { model, writer, events, data, letters, names, reads, moments, metrics, body_limit } =
+            parts;
         let openapi = Bytes::from(openapi::document(&model).to_string());
-        Api { events, data, reads, metrics, openapi, body_limit, model, writer, moments }
+        Api { events, data, letters, names, reads, metrics, openapi, body_limit, model, writer, moments }
     }
 
     pub(crate) fn type_named(&self, name: &TypeName) -> Result<&Type> {

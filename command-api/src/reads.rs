@@ -1,5 +1,7 @@
 //! The read models that requests read from.
 
+pub(crate) mod waiting;
+
 use std::time::Duration;
 
 use aqueduct_contract::Names;

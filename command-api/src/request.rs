@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod context;
 pub(crate) mod cursor;
+pub(crate) mod freshness;
 pub(crate) mod json;
 pub(crate) mod path;
 pub(crate) mod precondition;

@@ -97,7 +97,9 @@ mod tests {
                 .unwrap(),
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events,
+            letters: aqueduct_store::Letters::new(client.clone(), &names),
             data: DataTable::new(client, &names),
+            names: names.clone(),
             reads: Reads::new(&names, &settings.postgres, &settings.opensearch, settings.api.query_timeout)
                 .unwrap(),
             moments,

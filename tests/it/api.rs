@@ -13,5 +13,6 @@ mod record_limit;
 mod searches;
 mod stage;
 mod tenants;
+mod tokens;
 mod views;
 mod writes;

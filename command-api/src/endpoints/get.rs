@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aqueduct_contract::{Event, ItemKey, Version};
+use aqueduct_contract::{Event, ItemKey, Token, Version};
 use aqueduct_model::Type;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::openapi::{self, Operation};
 use crate::problem::{Code, Problem, Result};
+use crate::request::freshness::AtLeast;
 use crate::request::path::ItemPath;
 use crate::request::precondition::if_none_match;
 use crate::request::query::{Query, from_text};
@@ -25,6 +26,7 @@ pub(crate) struct Get {
     version: Option<Version>,
     #[serde(default, deserialize_with = "from_text")]
     as_of: Option<Timestamp>,
+    token: Option<String>,
 }
 
 pub(crate) async fn handle(
@@ -35,7 +37,21 @@ pub(crate) async fn handle(
 ) -> Result<Response> {
     api.type_named(key.type_name())?;
     let held = if_none_match(&headers)?;
+    let at_least = AtLeast::read(key.tenant(), query.token.as_deref(), &headers)?;
+    if let Some(token) = &at_least.token
+        && token.key != key
+    {
+        return Err(Problem::new(Code::TokenInvalid, "the token is of another item"));
+    }
+    // The read is consistent: whatever was answered is in it. A version that is not was never written.
     let item = read(&api, &key, &query).await?.item;
+    if let Some(Token { version, .. }) = at_least.token
+        && item.version < version
+        && query.version.is_none()
+        && query.as_of.is_none()
+    {
+        return Err(Problem::new(Code::TokenInvalid, format!("the item has no version {version}")));
+    }
     match held {
         Some(tags) if tags.contains(item.version) => Ok(answer::not_modified(item.version)),
         _ => Ok(answer::ok(&item)),
@@ -70,10 +86,10 @@ pub(crate) fn operation(of: &Type) -> Value {
         name: "get",
         summary: "Read an item",
         description: "Sees every write that was answered. `version` and `as_of` look into the past.",
-        parameters: &["tenant", "id", "version", "asOf", "ifNoneMatch"],
+        parameters: &["tenant", "id", "version", "asOf", "token", "prefer", "ifNoneMatch"],
         body: None,
         success: ("200", openapi::item_response(of)),
-        problems: &[Code::QueryInvalid, Code::ItemNotFound, Code::VersionNotFound],
+        problems: &[Code::QueryInvalid, Code::TokenInvalid, Code::ItemNotFound, Code::VersionNotFound],
     }
     .to_json(of)
 }

@@ -6,21 +6,32 @@ use aqueduct_model::{Type, View};
 use aqueduct_views::ReadError;
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Api;
 use crate::openapi::{self, Operation};
 use crate::problem::{Code, Problem, Result};
 use crate::reads::named;
+use crate::reads::waiting::Store;
 use crate::request::body::OptionalBody;
+use crate::request::freshness::AtLeast;
 use crate::request::path::ViewPath;
-use crate::request::query::{Limit, None as NoParameters, Query};
+use crate::request::query::{Limit, Query};
 use crate::request::search::{Fields, Search, Understood};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parameters {
+    token: Option<String>,
+}
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     path: ViewPath,
-    Query(NoParameters {}): Query<NoParameters>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
     OptionalBody(body): OptionalBody<Search>,
 ) -> Result<Json<Value>> {
     let indexes = &api.reads.indexes;
@@ -28,6 +39,8 @@ pub(crate) async fn handle(
     let generation = named(&live, &path.view, "OpenSearch")?;
     let mappings = generation.definition.opensearch.as_ref().and_then(|view| view.mappings.as_ref());
     let asked = body.understand(&path.tenant, Fields { view: &path.view, mappings })?;
+    let at_least = AtLeast::read(&path.tenant, parameters.token.as_deref(), &headers)?;
+    api.until_held(Store::OpenSearch, generation, &at_least).await?;
     let found = indexes.search(&path.view, asked.body.clone()).await.map_err(|error| match error {
         ReadError::Refused(why) => Problem::new(Code::SearchInvalid, why),
         other => other.into(),
@@ -133,7 +146,7 @@ pub(crate) fn operation(of: &Type, view: &View) -> Option<Value> {
         description: "From OpenSearch, as sync-search has seen it: a write is found once the index was refreshed, and a \
                       deleted item never. Fields are `id`, `item_version`, `created_at`, `updated_at`, and those of the \
                       view below `document.`. `nextCursor` of a page is `cursor` of the next; null ends it.",
-        parameters: &["tenant"],
+        parameters: &["tenant", "token", "prefer"],
         body: Some((&["application/json"], body)),
         success: ("200", success),
         problems: &[
@@ -145,7 +158,10 @@ pub(crate) fn operation(of: &Type, view: &View) -> Option<Value> {
             Code::QueryInvalid,
             Code::SearchInvalid,
             Code::CursorInvalid,
+            Code::TokenInvalid,
             Code::ViewUnknown,
+            Code::DeadLettered,
+            Code::NotYetVisible,
             Code::ReadModelUnavailable,
             Code::QueryTooSlow,
         ],

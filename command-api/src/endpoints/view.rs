@@ -8,6 +8,7 @@ use aqueduct_model::{ColumnType, Type, View};
 use aqueduct_views::postgres::select::{Operator, columns};
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -16,6 +17,8 @@ use crate::Api;
 use crate::openapi::{self, Operation};
 use crate::problem::{Code, Result};
 use crate::reads::named;
+use crate::reads::waiting::Store;
+use crate::request::freshness::AtLeast;
 use crate::request::path::ViewPath;
 use crate::request::query::Query;
 use crate::request::selection;
@@ -32,12 +35,15 @@ pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     path: ViewPath,
     Query(parameters): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
 ) -> Result<Json<Rows>> {
     let tables = &api.reads.tables;
     let live = tables.live().await?;
     let generation = named(&live, &path.view, "Postgres")?;
     let columns: Vec<_> = generation.definition.postgres.iter().flat_map(columns).collect();
     let selection = selection::read(&path.tenant, &path.view, &columns, &parameters)?;
+    let at_least = AtLeast::read(&path.tenant, selection.token.as_deref(), &headers)?;
+    api.until_held(Store::Postgres, generation, &at_least).await?;
     let page = tables.select(&selection.select, &path.tenant).await?;
     let next_cursor = page.next.map(|keys| selection.query.cursor(&keys));
     Ok(Json(Rows { rows: page.rows, next_cursor }))
@@ -63,13 +69,16 @@ pub(crate) fn operation(of: &Type, view: &View) -> Option<Value> {
         description: "From Postgres, as sync-rds has seen them: a write is here a moment later, and a deleted item is not. \
                       `nextCursor` of a page is `cursor` of the next; null ends it. A row shows the columns that `fields` \
                       names, all by default. Null sorts as if it were larger than any value.",
-        parameters: &["tenant", "limit", "cursor", "sort", "fields"],
+        parameters: &["tenant", "limit", "cursor", "sort", "fields", "token", "prefer"],
         body: None,
         success: ("200", openapi::page("A page of rows", ("rows", row), ("nextCursor", "string"))),
         problems: &[
             Code::QueryInvalid,
             Code::CursorInvalid,
+            Code::TokenInvalid,
             Code::ViewUnknown,
+            Code::DeadLettered,
+            Code::NotYetVisible,
             Code::ReadModelUnavailable,
             Code::QueryTooSlow,
         ],

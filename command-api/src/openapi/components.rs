@@ -127,6 +127,19 @@ fn shared_schemas() -> Map<String, Value> {
                 "pointer": { "type": "string", "format": "json-pointer" },
                 "header": { "type": "string" },
                 "parameter": { "type": "string" },
+                "missing": {
+                    "type": "array",
+                    "description": "What a view does not hold yet",
+                    "items": { "type": "object", "properties": {
+                        "view": { "type": "string" },
+                        "store": { "enum": ["postgres", "opensearch"] },
+                        "generation": { "type": "integer" },
+                        "type": { "type": "string" },
+                        "id": { "type": "string" },
+                        "version": reference("schemas", "Version"),
+                        "found": { "type": ["integer", "null"] },
+                    } },
+                },
                 "supported": { "type": "array", "items": { "type": "string" } },
             },
         },
@@ -158,6 +171,7 @@ fn parameters() -> Value {
             "How many a page holds",
         ),
         "cursor": query("cursor", json!({ "type": "string" }), "`nextCursor` of the page before, to the same query"),
+        "token": query("token", json!({ "type": "string" }), "What a write returned: nothing older than that version is answered"),
         "sort": query(
             "sort",
             json!({ "type": "string", "examples": ["-updated_at,id"] }),
@@ -167,6 +181,7 @@ fn parameters() -> Value {
         "startFromSk": query("startFromSk", json!({ "type": "string" }), "`nextStartFromSk` of the page before"),
         "ifMatch": header("If-Match", "ETags, or `*`; refuse with 412 unless the item is at one of them"),
         "ifNoneMatch": header("If-None-Match", "ETags; answer 304 when the item is at one of them"),
+        "prefer": header("Prefer", "`wait=N`: seconds to wait for the version of `token`, 20 at most; 0 without it"),
         "correlationId": header("X-Correlation-Id", "1 to 128 visible ASCII characters; made when left out"),
         "traceparent": header("traceparent", "W3C Trace Context"),
     })

@@ -56,6 +56,8 @@ codes! {
     CursorInvalid = BAD_REQUEST, "The cursor is not valid";
     /// A part of the search is unknown, not allowed, or has a value that is not valid; `pointer` says where.
     SearchInvalid = BAD_REQUEST, "The search is not valid";
+    /// `token` is none that a write of this tenant returned, or of a type that the view does not show.
+    TokenInvalid = BAD_REQUEST, "The token is not valid";
     /// A request header cannot be read, such as a weak ETag in `If-Match`; `header` names it.
     HeaderInvalid = BAD_REQUEST, "A header is not valid";
     /// The expected version stands in `If-Match` and in the body: give one of them.
@@ -84,6 +86,8 @@ codes! {
     SequenceTaken = CONFLICT, "The sequence's ids are taken";
     /// The sequence cannot make another id: give one, or change the model's format.
     SequenceExhausted = CONFLICT, "The sequence is exhausted";
+    /// A worker has set the version aside: the view holds it once an operator has had it redriven. `missing` says where.
+    DeadLettered = CONFLICT, "The version was set aside";
     /// `If-Match` names another version than the item's; read `currentVersion`, decide again.
     PreconditionFailed = PRECONDITION_FAILED, "The item is at another version";
     /// The body has more than `limit` bytes.
@@ -101,6 +105,8 @@ codes! {
     StoreUnavailable = SERVICE_UNAVAILABLE, "The store is not available";
     /// Postgres or OpenSearch is unreachable, overloaded, or has no such view ready; try again after `Retry-After`.
     ReadModelUnavailable = SERVICE_UNAVAILABLE, "The read model is not available";
+    /// The view did not hold the version that `token` names within the wait that `Prefer` asks for; `missing` says where.
+    NotYetVisible = GATEWAY_TIMEOUT, "The version is not visible yet";
     /// The query took longer than `api.query_timeout`: narrow it, by columns that have an index.
     QueryTooSlow = GATEWAY_TIMEOUT, "The query took too long";
 }

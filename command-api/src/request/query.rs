@@ -28,11 +28,6 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The parameters of a route that has none.
-#[derive(Clone, Copy, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct None {}
-
 /// For `#[serde(deserialize_with = …)]`: a parameter that is read from its text, with the type's own message.
 pub(crate) fn from_text<'de, D: Deserializer<'de>, T>(
     deserializer: D,

@@ -29,6 +29,8 @@ const ID: &str = "id";
 pub(crate) struct Selection {
     pub(crate) select: Select,
     pub(crate) query: Query,
+    /// What a write returned that the rows must not be older than.
+    pub(crate) token: Option<String>,
 }
 
 /// Reads `parameters` for a view with these columns.
@@ -40,7 +42,7 @@ pub(crate) fn read(
 ) -> Result<Selection> {
     let mut seen = BTreeSet::new();
     let (mut fields, mut filters, mut sort) = (None, Vec::new(), None);
-    let (mut limit, mut cursor) = (Limit::DEFAULT, None);
+    let (mut limit, mut cursor, mut token) = (Limit::DEFAULT, None, None);
     let columns = Columns { view, columns };
     for (name, value) in parameters {
         if !seen.insert(name) {
@@ -49,6 +51,7 @@ pub(crate) fn read(
         match name.as_str() {
             "limit" => limit = value.parse().map_err(|why: String| refused(name, &why))?,
             "cursor" => cursor = Some(value),
+            "token" => token = Some(value.clone()),
             "sort" => sort = Some(columns.sort(name, value)?),
             "fields" => fields = Some(columns.fields(name, value)?),
             _ => filters.push(columns.filter(name, value)?),
@@ -76,7 +79,7 @@ pub(crate) fn read(
     }
     let fields = fields.unwrap_or_else(|| columns.all());
     let select = Select { view: view.to_owned(), fields, filters, sort, limit: limit.0, after };
-    Ok(Selection { select, query })
+    Ok(Selection { select, query, token })
 }
 
 /// A key is as Postgres writes it, which for times is not RFC 3339; what a forged one holds, Postgres refuses.
@@ -157,7 +160,7 @@ impl Columns<'_> {
             return Err(refused(
                 parameter,
                 &format!(
-                    "there is no such parameter{tenant}; there are limit, cursor, sort, fields, \
+                    "there is no such parameter{tenant}; there are limit, cursor, sort, fields, token, \
                      filter[column] and filter[column][operator]"
                 ),
             ));

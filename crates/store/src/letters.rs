@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use aqueduct_contract::{Names, Version, format_time};
+use aqueduct_contract::{ItemKey, Names, Version, format_time};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, ScalarAttributeType};
 use futures::stream::{self, Stream, TryStreamExt};
@@ -162,6 +162,24 @@ impl Letters {
             .consistent_read(true);
         let rows = query.into_paginator().items().send();
         rows.try_collect().await.map_err(Error::of)?.into_iter().map(|row| self.read(row)).collect()
+    }
+
+    /// The letter of an item in a group, whose events are in that partition.
+    pub async fn get(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+        item: &ItemKey,
+    ) -> Result<Option<Filed>> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("partition", text(join(group, topic, partition)))
+            .key("item", text(item.to_string()))
+            .consistent_read(true);
+        get.send().await.map_err(Error::of)?.item.map(|row| self.read(row)).transpose()
     }
 
     /// The letters of all groups, in no order, with one page in memory.

@@ -7,7 +7,7 @@ use aqueduct_commands::{Moment, Moments, Writer};
 use aqueduct_contract::{Event, ItemKey, Names};
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
-use aqueduct_store::{DataTable, EventStore, Publisher, Sequences, dynamodb, kafka, setup};
+use aqueduct_store::{DataTable, EventStore, Letters, Publisher, Sequences, dynamodb, kafka, setup};
 use aqueduct_tests::{servers, unique};
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
@@ -86,6 +86,7 @@ impl Place {
 pub(super) struct App {
     pub(super) events: EventStore,
     pub(super) data: DataTable,
+    pub(super) letters: Letters,
     pub(super) registry: Registry,
     pub(super) place: Place,
     /// Why it is not ready, if it is not; only a publishing one gets ready.
@@ -130,6 +131,7 @@ impl App {
         let (publisher, publishing) =
             Publisher::new(events.clone(), &place.kafka, settings.publisher.clone(), &registry)
                 .expect("a publisher");
+        let letters = Letters::new(client.clone(), &place.names);
         let sequences = Sequences::new(client, &place.names);
         let moments: Moments = Arc::new(Moment::real);
         let api = Api::new(Parts {
@@ -137,6 +139,8 @@ impl App {
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events: events.clone(),
             data: data.clone(),
+            letters: letters.clone(),
+            names: place.names.clone(),
             reads: Reads::new(
                 &place.names,
                 &settings.postgres,
@@ -163,6 +167,7 @@ impl App {
         App {
             events,
             data,
+            letters,
             registry,
             place,
             passed,

@@ -31,7 +31,16 @@ impl Stage {
         Stage::with(settings().await, model(&[ORDER])).await
     }
 
+    /// The same, and what is written at the API is published.
+    pub(super) async fn publishing() -> Stage {
+        Stage::at(settings().await, model(&[ORDER]), true).await
+    }
+
     pub(super) async fn with(settings: Settings, of: Model) -> Stage {
+        Stage::at(settings, of, false).await
+    }
+
+    async fn at(settings: Settings, of: Model, publishes: bool) -> Stage {
         let pool = settings.postgres.connect_lazy().unwrap();
         let served = postgres::Registry::new(pool.clone()).ensure(&of).await.unwrap();
         let generation = served.generations.into_iter().next().unwrap();
@@ -44,7 +53,7 @@ impl Stage {
         let index = IndexSink::new(client, &settings.opensearch, generation).unwrap();
         let place = Place::in_settings(&settings);
         setup(&place.dynamodb.connect().await, &place.names).await.unwrap();
-        let mut app = App::with(place, of, false).await;
+        let mut app = App::with(place, of, publishes).await;
         app.tenant = "acme".to_owned();
         Stage { app, settings, pool, tables, index }
     }

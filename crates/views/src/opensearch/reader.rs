@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_contract::Names;
+use aqueduct_contract::{Names, Tenant};
 use opensearch::OpenSearch;
 use opensearch::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::request::send;
 use super::{IndexNames, Registry, Settings};
@@ -40,12 +40,35 @@ impl Reader {
         Ok(self.live.get(|| self.registry.generations()).await?)
     }
 
+    /// The versions at which searches find these items of `tenant` in the index of `generation`; of a deleted one, too.
+    pub async fn versions(
+        &self,
+        generation: &Generation,
+        tenant: &Tenant,
+        ids: &[&str],
+    ) -> Result<Vec<(String, u64)>, ReadError> {
+        let body = json!({
+            "query": { "bool": { "filter": [{ "term": { "tenant": tenant } }, { "terms": { "id": ids } }] } },
+            "_source": ["id", "item_version"],
+            "size": ids.len(),
+        });
+        let found = self.send(&self.names.index(generation), body).await?;
+        let read = |hit: &Value| {
+            let source = &hit["_source"];
+            Some((source["id"].as_str()?.to_owned(), source["item_version"].as_u64()?))
+        };
+        Ok(found["hits"]["hits"].as_array().into_iter().flatten().filter_map(read).collect())
+    }
+
     /// Sends a search to the public alias of a view. What it may find is for the caller to say in `body`: an alias hides the
     /// deleted and no tenant.
     pub async fn search(&self, view: &str, body: Value) -> Result<Value, ReadError> {
+        self.send(&self.names.public_alias(view), body).await
+    }
+
+    async fn send(&self, name: &str, body: Value) -> Result<Value, ReadError> {
         let path = format!(
-            "{}/_search?allow_partial_search_results=false&cancel_after_time_interval={}ms",
-            self.names.public_alias(view),
+            "{name}/_search?allow_partial_search_results=false&cancel_after_time_interval={}ms",
             self.timeout.as_millis(),
         );
         let asked = send(&self.client, Method::Post, &path, Some(body));

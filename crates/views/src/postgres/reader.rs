@@ -48,11 +48,13 @@ impl Reader {
         generation: &Generation,
         tenant: &Tenant,
         ids: &[&str],
-    ) -> Result<Vec<(String, i64)>, ReadError> {
+    ) -> Result<Vec<(String, u64)>, ReadError> {
         let named = identifier(&ddl::table_name(generation));
         let table = named.map_err(|source| Error::Name { view: generation.view().to_owned(), source })?;
         let sql = format!("SELECT id, item_version FROM {table} WHERE tenant = $1 AND id = ANY ($2)");
         let query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant.as_str()).bind(ids);
-        query.fetch_all(&self.pool).await.map_err(classify)
+        let found: Vec<(String, i64)> = query.fetch_all(&self.pool).await.map_err(classify)?;
+        // A table has no version below 1.
+        Ok(found.into_iter().map(|(id, version)| (id, version.unsigned_abs())).collect())
     }
 }
