@@ -13,3 +13,4 @@ pub(crate) mod problems;
 pub(crate) mod search;
 pub(crate) mod update;
 pub(crate) mod view;
+pub(crate) mod writes;

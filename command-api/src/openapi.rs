@@ -9,16 +9,19 @@ mod operation;
 use aqueduct_model::{Model, Type};
 use serde_json::{Map, Value, json};
 
-use crate::endpoints::{create, delete, get, history, list, patch, search, update, view};
+use crate::endpoints::{create, delete, get, history, list, patch, search, update, view, writes};
 
 pub(crate) use components::{attributes_of, item_of, reference, version_of};
-pub(crate) use operation::{Operation, change, expected_version, item_response, page};
+pub(crate) use operation::{Operation, change, expected_version, item_response, operation_of_all, page};
 
 /// The document for `model`.
 #[must_use]
 pub fn document(model: &Model) -> Value {
-    let paths: Map<String, Value> =
-        model.types().flat_map(|of| paths_of(of).into_iter().chain(paths_of_views(of))).collect();
+    let paths: Map<String, Value> = model
+        .types()
+        .flat_map(|of| paths_of(of).into_iter().chain(paths_of_views(of)))
+        .chain([("/v1/{tenant}/writes/{correlationId}".to_owned(), json!({ "get": writes::operation() }))])
+        .collect();
     let tags: Vec<Value> = model.types().map(|of| json!({ "name": of.name })).collect();
     json!({
         "openapi": "3.1.0",

@@ -16,6 +16,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use crate::Api;
 use crate::endpoints::{
     create, delete, docs, get as get_item, history, list, openapi, patch, problems, search, update, view,
+    writes,
 };
 use crate::problem::{Code, Problem};
 use crate::request::context;
@@ -34,6 +35,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/{tenant}/{type}/{id}/history", get(history::handle))
         .route("/v1/{tenant}/views/{view}", get(view::handle))
         .route("/v1/{tenant}/search/{view}", post(search::handle))
+        .route("/v1/{tenant}/writes/{correlation}", get(writes::handle))
         .route("/openapi.json", get(openapi::handle))
         .route("/docs", get(docs::redirect))
         .route("/docs/", get(docs::index))

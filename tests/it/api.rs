@@ -2,6 +2,7 @@
 
 mod app;
 mod bad_input;
+mod following;
 mod ids;
 mod isolation;
 mod lists;

@@ -158,6 +158,10 @@ fn parameters() -> Value {
             "name": "tenant", "in": "path", "required": true,
             "schema": { "type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$", "examples": ["acme"] },
         },
+        "correlationIdInPath": {
+            "name": "correlationId", "in": "path", "required": true, "schema": { "type": "string" },
+            "description": "The `X-Correlation-Id` of the answer to a write",
+        },
         "id": {
             "name": "id", "in": "path", "required": true, "schema": { "type": "string" },
             "description": "Any Unicode without control characters, percent-encoded; at most 255 bytes with the type",

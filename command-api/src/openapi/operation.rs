@@ -55,6 +55,34 @@ impl Operation<'_> {
     }
 }
 
+/// The operation of a route that is the same for all types.
+pub(crate) fn operation_of_all(
+    name: &str,
+    summary: &str,
+    description: &str,
+    parameters: &[&str],
+    (answer, media_type, schema): (&str, &str, Value),
+    problems: &[Code],
+) -> Value {
+    let parameters = parameters.iter().chain(&["correlationId", "traceparent"]);
+    let mut responses = Map::from_iter([(
+        "200".to_owned(),
+        json!({
+            "description": answer,
+            "headers": { "X-Correlation-Id": reference("headers", "CorrelationId") },
+            "content": { media_type: { "schema": schema } },
+        }),
+    )]);
+    responses.extend(problem_responses(problems));
+    json!({
+        "operationId": name,
+        "summary": summary,
+        "description": description,
+        "parameters": parameters.map(|name| reference("parameters", name)).collect::<Vec<_>>(),
+        "responses": responses,
+    })
+}
+
 fn problem_responses(codes: &[Code]) -> impl Iterator<Item = (String, Value)> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in ALWAYS.iter().chain(codes) {

@@ -70,6 +70,8 @@ codes! {
     TypeUnknown = NOT_FOUND, "There is no such type";
     /// No live view of this name is in the store that the route reads.
     ViewUnknown = NOT_FOUND, "There is no such view";
+    /// Nothing of this tenant was written with that correlation id, or so lately that it is not to be found yet.
+    WriteUnknown = NOT_FOUND, "There is no such write";
     /// The item does not exist, or was deleted.
     ItemNotFound = NOT_FOUND, "There is no such item";
     /// The item never had the version asked for, or did not exist at the moment asked for.

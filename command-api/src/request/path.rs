@@ -1,6 +1,6 @@
 //! Tenant, type and id from the path.
 
-use aqueduct_contract::{ItemId, ItemKey, NameError, Tenant, TypeName};
+use aqueduct_contract::{CorrelationId, ItemId, ItemKey, NameError, Tenant, TypeName};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -43,6 +43,24 @@ impl<S: Send + Sync> FromRequestParts<S> for ViewPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ViewPath> {
         let (tenant, view) = two(parts, state).await?;
         Ok(ViewPath { tenant: tenant.parse().map_err(refuse)?, view })
+    }
+}
+
+/// `/v1/{tenant}/writes/{correlation-id}`.
+#[derive(Clone, Debug)]
+pub(crate) struct WritePath {
+    pub(crate) tenant: Tenant,
+    pub(crate) correlation_id: CorrelationId,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for WritePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<WritePath> {
+        let (tenant, correlation_id) = two(parts, state).await?;
+        let correlation_id =
+            correlation_id.parse().map_err(|why: &str| Problem::new(Code::PathInvalid, why))?;
+        Ok(WritePath { tenant: tenant.parse().map_err(refuse)?, correlation_id })
     }
 }
 

@@ -10,4 +10,5 @@ pub mod model;
 mod moment;
 pub mod replay;
 pub mod setup;
+pub mod trace;
 pub mod verify;

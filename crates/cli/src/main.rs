@@ -8,6 +8,7 @@ use aqueduct_cli::dead_letters::DeadLetters;
 use aqueduct_cli::fleet::settings;
 use aqueduct_cli::lag::Lag;
 use aqueduct_cli::replay::Replay;
+use aqueduct_cli::trace::Trace;
 use aqueduct_cli::verify::Verify;
 use aqueduct_cli::{local, model, setup};
 use aqueduct_service::{SettingsFile, exit_code};
@@ -35,6 +36,8 @@ enum Command {
     DeadLetters(DeadLetters),
     /// Set consumer groups back, so that they apply events again
     Replay(Replay),
+    /// Follow a write: stored, published, in which read models, and what it caused
+    Trace(Trace),
     /// Compare every read model with the event store, by value
     Verify(Verify),
 }
@@ -72,6 +75,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Verify(verify) => return verify.run().await,
         Command::Lag(lag) => lag.run().await?,
         Command::DeadLetters(letters) => return letters.run().await,
+        Command::Trace(trace) => trace.run().await?,
         Command::Replay(replay) => replay.run().await?,
         Command::Setup(file) => {
             let made = setup::run(&settings(&file)?).await?;

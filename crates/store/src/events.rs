@@ -5,6 +5,7 @@
 //! the latest one is a query of one row.
 
 mod append;
+mod correlated;
 mod existing;
 mod outbox;
 mod read;
@@ -24,8 +25,7 @@ pub use stored::{Published, Record, Stored};
 use crate::setup::{Index, Table};
 
 const OUTBOX_INDEX: &str = "outbox";
-/// What one request wrote, by tenant and correlation id. Nothing reads it yet: it is for `GET …/writes/{correlation-id}`
-/// and stands from the beginning, because adding an index to a table that holds a log means reading all of it.
+/// What one request wrote, by tenant and correlation id.
 const CORRELATION_INDEX: &str = "correlation";
 
 pub(crate) fn table() -> Table {
