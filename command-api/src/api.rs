@@ -3,6 +3,7 @@
 use aqueduct_commands::{Command, Error, Moments, Origin, Writer};
 use aqueduct_contract::{Attributes, CorrelationId, Event, ItemKey, Names, Tenant, Traceparent, TypeName};
 use aqueduct_model::{Model, Type};
+use aqueduct_store::kafka::Tail;
 use aqueduct_store::{DataTable, EventStore, Letters};
 use axum::body::Bytes;
 use axum::extract::FromRef;
@@ -21,6 +22,7 @@ pub struct Api {
     pub(crate) data: DataTable,
     pub(crate) letters: Letters,
     pub(crate) names: Names,
+    pub(crate) tail: Tail,
     pub(crate) reads: Reads,
     pub(crate) metrics: Metrics,
     pub(crate) openapi: Bytes,
@@ -44,6 +46,8 @@ pub struct Parts {
     pub letters: Letters,
     /// What topics and groups are called.
     pub names: Names,
+    /// Where events are read from, as they come.
+    pub tail: Tail,
     /// Where views are read from.
     pub reads: Reads,
     /// Where correlation and trace ids come from.
@@ -58,10 +62,23 @@ impl Api {
     /// Puts the parts together and makes the OpenAPI document.
     #[must_use]
     pub fn new(parts: Parts) -> Api {
-        let Parts { model, writer, events, data, letters, names, reads, moments, metrics, body_limit } =
+        let Parts { model, writer, events, data, letters, names, tail, reads, moments, metrics, body_limit } =
             parts;
         let openapi = Bytes::from(openapi::document(&model).to_string());
-        Api { events, data, letters, names, reads, metrics, openapi, body_limit, model, writer, moments }
+        Api {
+            events,
+            data,
+            letters,
+            names,
+            tail,
+            reads,
+            metrics,
+            openapi,
+            body_limit,
+            model,
+            writer,
+            moments,
+        }
     }
 
     pub(crate) fn type_named(&self, name: &TypeName) -> Result<&Type> {

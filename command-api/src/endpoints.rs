@@ -4,6 +4,7 @@ mod change;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod docs;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod list;

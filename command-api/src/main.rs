@@ -9,6 +9,7 @@ use aqueduct_commands::{Moment, Moments, Writer};
 use aqueduct_contract::Names;
 use aqueduct_model::Model;
 use aqueduct_service::{Groups, Misconfigured, Service};
+use aqueduct_store::kafka::Tail;
 use aqueduct_store::{DataTable, EventStore, Letters, Publisher, Sequences};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,7 @@ async fn wire(service: Service) -> anyhow::Result<()> {
         writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
         events: events.clone(),
         letters: Letters::new(client.clone(), &names),
+        tail: Tail::new(&settings.kafka, &names, types.clone(), service.stop.clone()),
         names: names.clone(),
         data: DataTable::new(client, &names),
         reads: Reads::new(&names, &settings.postgres, &settings.opensearch, settings.api.query_timeout)?,

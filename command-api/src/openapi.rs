@@ -9,7 +9,7 @@ mod operation;
 use aqueduct_model::{Model, Type};
 use serde_json::{Map, Value, json};
 
-use crate::endpoints::{create, delete, get, history, list, patch, search, update, view, writes};
+use crate::endpoints::{create, delete, events, get, history, list, patch, search, update, view, writes};
 
 pub(crate) use components::{attributes_of, item_of, reference, version_of};
 pub(crate) use operation::{Operation, change, expected_version, item_response, operation_of_all, page};
@@ -20,7 +20,10 @@ pub fn document(model: &Model) -> Value {
     let paths: Map<String, Value> = model
         .types()
         .flat_map(|of| paths_of(of).into_iter().chain(paths_of_views(of)))
-        .chain([("/v1/{tenant}/writes/{correlationId}".to_owned(), json!({ "get": writes::operation() }))])
+        .chain([
+            ("/v1/{tenant}/writes/{correlationId}".to_owned(), json!({ "get": writes::operation() })),
+            ("/v1/{tenant}/events".to_owned(), json!({ "get": events::operation() })),
+        ])
         .collect();
     let tags: Vec<Value> = model.types().map(|of| json!({ "name": of.name })).collect();
     json!({

@@ -15,8 +15,8 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::Api;
 use crate::endpoints::{
-    create, delete, docs, get as get_item, history, list, openapi, patch, problems, search, update, view,
-    writes,
+    create, delete, docs, events, get as get_item, history, list, openapi, patch, problems, search, update,
+    view, writes,
 };
 use crate::problem::{Code, Problem};
 use crate::request::context;
@@ -36,6 +36,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/{tenant}/views/{view}", get(view::handle))
         .route("/v1/{tenant}/search/{view}", post(search::handle))
         .route("/v1/{tenant}/writes/{correlation}", get(writes::handle))
+        .route("/v1/{tenant}/events", get(events::handle))
         .route("/openapi.json", get(openapi::handle))
         .route("/docs", get(docs::redirect))
         .route("/docs/", get(docs::index))
@@ -75,6 +76,7 @@ mod tests {
     use aqueduct_contract::Names;
     use aqueduct_model::Model;
     use aqueduct_service::Settings;
+    use aqueduct_store::kafka::Tail;
     use aqueduct_store::{DataTable, EventStore, Publisher, Sequences};
     use axum::body::{Body, to_bytes};
     use axum::extract::Request;
@@ -100,6 +102,7 @@ mod tests {
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events,
             letters: aqueduct_store::Letters::new(client.clone(), &names),
+            tail: Tail::new(&settings.kafka, &names, [], Default::default()),
             data: DataTable::new(client, &names),
             names: names.clone(),
             reads: Reads::new(&names, &settings.postgres, &settings.opensearch, settings.api.query_timeout)

@@ -2,6 +2,7 @@
 
 mod app;
 mod bad_input;
+mod events;
 mod following;
 mod ids;
 mod isolation;

@@ -186,6 +186,9 @@ fn parameters() -> Value {
         "ifMatch": header("If-Match", "ETags, or `*`; refuse with 412 unless the item is at one of them"),
         "ifNoneMatch": header("If-None-Match", "ETags; answer 304 when the item is at one of them"),
         "prefer": header("Prefer", "`wait=N`: seconds to wait for the version of `token`, 20 at most; 0 without it"),
+        "eventTypes": query("type", json!({ "type": "string" }), "Only events of these types, between commas"),
+        "eventItem": query("id", json!({ "type": "string" }), "Only events of this item; `type` says of which type"),
+        "lastEventId": header("Last-Event-ID", "The id of the last event seen: go on behind it"),
         "correlationId": header("X-Correlation-Id", "1 to 128 visible ASCII characters; made when left out"),
         "traceparent": header("traceparent", "W3C Trace Context"),
     })

@@ -78,7 +78,7 @@ fn the_document_is_as_reviewed() {
 #[test]
 fn the_document_parses_as_openapi_3_1() {
     let parsed = oas3::from_json(example().to_string()).unwrap();
-    assert_eq!(parsed.operations().count(), 19);
+    assert_eq!(parsed.operations().count(), 20);
 }
 
 #[test]

@@ -90,6 +90,8 @@ codes! {
     SequenceExhausted = CONFLICT, "The sequence is exhausted";
     /// A worker has set the version aside: the view holds it once an operator has had it redriven. `missing` says where.
     DeadLettered = CONFLICT, "The version was set aside";
+    /// Events since `Last-Event-ID` are no longer in Kafka: read what stands, and begin without an id.
+    EventsGone = GONE, "The events are gone";
     /// `If-Match` names another version than the item's; read `currentVersion`, decide again.
     PreconditionFailed = PRECONDITION_FAILED, "The item is at another version";
     /// The body has more than `limit` bytes.
@@ -105,7 +107,7 @@ codes! {
     /// DynamoDB is unreachable or throttles; try again after `Retry-After`. Whether a write was stored is then not
     /// known: read the item before repeating it.
     StoreUnavailable = SERVICE_UNAVAILABLE, "The store is not available";
-    /// Postgres or OpenSearch is unreachable, overloaded, or has no such view ready; try again after `Retry-After`.
+    /// Postgres, OpenSearch or Kafka is unreachable, overloaded, or has no such view ready; try again after `Retry-After`.
     ReadModelUnavailable = SERVICE_UNAVAILABLE, "The read model is not available";
     /// The view did not hold the version that `token` names within the wait that `Prefer` asks for; `missing` says where.
     NotYetVisible = GATEWAY_TIMEOUT, "The version is not visible yet";

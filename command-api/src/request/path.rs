@@ -64,6 +64,20 @@ impl<S: Send + Sync> FromRequestParts<S> for WritePath {
     }
 }
 
+/// `/v1/{tenant}/…`, where the rest is fixed.
+#[derive(Clone, Debug)]
+pub(crate) struct TenantPath(pub(crate) Tenant);
+
+impl<S: Send + Sync> FromRequestParts<S> for TenantPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<TenantPath> {
+        let Path(tenant) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|error| not_text(&error))?;
+        tenant.parse().map(TenantPath).map_err(refuse)
+    }
+}
+
 async fn two<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<(String, String)> {
     let Path(two) = Path::from_request_parts(parts, state).await.map_err(|error| not_text(&error))?;
     Ok(two)

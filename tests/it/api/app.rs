@@ -7,6 +7,7 @@ use aqueduct_commands::{Moment, Moments, Writer};
 use aqueduct_contract::{Event, ItemKey, Names};
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
+use aqueduct_store::kafka::Tail;
 use aqueduct_store::{DataTable, EventStore, Letters, Publisher, Sequences, dynamodb, kafka, setup};
 use aqueduct_tests::{servers, unique};
 use prometheus::Registry;
@@ -122,8 +123,9 @@ impl App {
 
     /// The same with that model.
     pub(super) async fn with(place: Place, model: Model, publishes: bool) -> App {
-        let types = model.types().map(|of| (of.name.clone(), of.partitions)).collect();
+        let types: Vec<_> = model.types().map(|of| (of.name.clone(), of.partitions)).collect();
         let registry = Registry::new();
+        let stop = CancellationToken::new();
         let client = place.dynamodb.connect().await;
         let events = EventStore::new(client.clone(), &place.names);
         let data = DataTable::new(client.clone(), &place.names);
@@ -141,6 +143,7 @@ impl App {
             data: data.clone(),
             letters: letters.clone(),
             names: place.names.clone(),
+            tail: Tail::new(&place.kafka, &place.names, types.clone(), stop.clone()),
             reads: Reads::new(
                 &place.names,
                 &settings.postgres,
@@ -153,7 +156,6 @@ impl App {
             body_limit: BODY_LIMIT,
         });
         let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
-        let stop = CancellationToken::new();
         let answered = CancellationToken::new();
         let (check, passed) =
             StartCheck::new(place.kafka.clone(), place.names.clone(), types, events.clone());
