@@ -4,7 +4,7 @@ use aqueduct_commands::{Command, Error, Moments, Origin, Writer};
 use aqueduct_contract::{Attributes, CorrelationId, Event, ItemKey, Names, Tenant, Traceparent, TypeName};
 use aqueduct_model::{Model, Type};
 use aqueduct_store::kafka::Tail;
-use aqueduct_store::{DataTable, EventStore, Letters};
+use aqueduct_store::{DataTable, EventStore, Letters, Sessions};
 use axum::body::Bytes;
 use axum::extract::FromRef;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ pub struct Api {
     pub(crate) data: DataTable,
     pub(crate) letters: Letters,
     pub(crate) names: Names,
+    pub(crate) sessions: Option<Sessions>,
     pub(crate) tail: Tail,
     pub(crate) reads: Reads,
     pub(crate) metrics: Metrics,
@@ -46,6 +47,8 @@ pub struct Parts {
     pub letters: Letters,
     /// What topics and groups are called.
     pub names: Names,
+    /// What callers have written lately; none while sessions are off.
+    pub sessions: Option<Sessions>,
     /// Where events are read from, as they come.
     pub tail: Tail,
     /// Where views are read from.
@@ -62,14 +65,27 @@ impl Api {
     /// Puts the parts together and makes the OpenAPI document.
     #[must_use]
     pub fn new(parts: Parts) -> Api {
-        let Parts { model, writer, events, data, letters, names, tail, reads, moments, metrics, body_limit } =
-            parts;
+        let Parts {
+            model,
+            writer,
+            events,
+            data,
+            letters,
+            names,
+            sessions,
+            tail,
+            reads,
+            moments,
+            metrics,
+            body_limit,
+        } = parts;
         let openapi = Bytes::from(openapi::document(&model).to_string());
         Api {
             events,
             data,
             letters,
             names,
+            sessions,
             tail,
             reads,
             metrics,
@@ -98,7 +114,8 @@ impl Api {
         origin: &Origin,
     ) -> Result<Event> {
         let written = self.writer.write(of, key, command, &precondition.expected, origin).await;
-        self.answer(of, command.name(), precondition.refusal, written)
+        let answer = self.answer(of, command.name(), precondition.refusal, written);
+        self.noted(answer, origin).await
     }
 
     pub(crate) async fn create_numbered(
@@ -109,7 +126,15 @@ impl Api {
         origin: &Origin,
     ) -> Result<Event> {
         let written = self.writer.create_numbered(of, tenant, attributes, origin).await;
-        self.answer(of, "create", Code::VersionConflict, written)
+        let answer = self.answer(of, "create", Code::VersionConflict, written);
+        self.noted(answer, origin).await
+    }
+
+    async fn noted(&self, written: Result<Event>, origin: &Origin) -> Result<Event> {
+        if let Ok(event) = &written {
+            self.note_own(&origin.caller, &event.item).await;
+        }
+        written
     }
 
     /// Counts the outcome and makes a refusal a problem.

@@ -10,7 +10,7 @@ use aqueduct_contract::Names;
 use aqueduct_model::Model;
 use aqueduct_service::{Groups, Misconfigured, Service};
 use aqueduct_store::kafka::Tail;
-use aqueduct_store::{DataTable, EventStore, Letters, Publisher, Sequences};
+use aqueduct_store::{DataTable, EventStore, Letters, Publisher, Sequences, Sessions};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -36,6 +36,7 @@ async fn wire(service: Service) -> anyhow::Result<()> {
         writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
         events: events.clone(),
         letters: Letters::new(client.clone(), &names),
+        sessions: settings.api.session().map(|lasts| Sessions::new(client.clone(), &names, lasts)),
         tail: Tail::new(&settings.kafka, &names, types.clone(), service.stop.clone()),
         names: names.clone(),
         data: DataTable::new(client, &names),

@@ -1,5 +1,6 @@
 //! The read models that requests read from.
 
+mod own_writes;
 pub(crate) mod waiting;
 
 use std::time::Duration;
@@ -12,6 +13,18 @@ use crate::problem::{Code, Problem, Result};
 
 /// Seconds. A store that is down for longer is asked again as often.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Problems that a read of a view may answer with.
+pub(crate) const PROBLEMS: [Code; 8] = [
+    Code::QueryInvalid,
+    Code::CursorInvalid,
+    Code::TokenInvalid,
+    Code::ViewUnknown,
+    Code::DeadLettered,
+    Code::NotYetVisible,
+    Code::ReadModelUnavailable,
+    Code::QueryTooSlow,
+];
 
 /// Where views are.
 #[derive(Debug)]

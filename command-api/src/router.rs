@@ -102,6 +102,7 @@ mod tests {
             writer: Writer::new(events.clone(), sequences, publisher, Arc::clone(&moments)),
             events,
             letters: aqueduct_store::Letters::new(client.clone(), &names),
+            sessions: None,
             tail: Tail::new(&settings.kafka, &names, [], Default::default()),
             data: DataTable::new(client, &names),
             names: names.clone(),

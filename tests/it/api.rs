@@ -13,6 +13,7 @@ mod publishing;
 mod reads;
 mod record_limit;
 mod searches;
+mod sessions;
 mod stage;
 mod tenants;
 mod tokens;

@@ -70,10 +70,8 @@ pub(crate) async fn handle(
     })?;
     let messages = stream::unfold(Some((reader, wanted)), |state| async move {
         let (mut reader, wanted) = state?;
-        match message(&mut reader, &wanted).await {
-            Some(message) => Some((Ok(message), Some((reader, wanted)))),
-            None => None,
-        }
+        let message = message(&mut reader, &wanted).await?;
+        Some((Ok(message), Some((reader, wanted))))
     });
     Ok(Sse::new(messages).keep_alive(KeepAlive::new().interval(ALIVE)))
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use aqueduct_contract::ItemKey;
+use aqueduct_contract::{Item, ItemKey};
 use aqueduct_model::Type;
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::openapi::{self, Operation};
 use crate::problem::{Code, Problem, Result};
+use crate::request::context::Context;
 use crate::request::path::TypePath;
 use crate::request::query::{Limit, Query, from_text};
 use crate::{Api, answer};
@@ -30,6 +31,7 @@ pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     path: TypePath,
     Query(query): Query<List>,
+    Context(origin): Context,
 ) -> Result<Json<Value>> {
     api.type_named(&path.type_name)?;
     let Limit(limit) = query.limit.unwrap_or(Limit::DEFAULT);
@@ -44,9 +46,29 @@ pub(crate) async fn handle(
             )
         })?;
     }
+    let own = api.own_items(&origin.caller, &path.tenant, &path.type_name).await?;
     let page = api.data.list(&path.tenant, &path.type_name, limit, start).await?;
-    let items: Vec<Value> = page.items.iter().map(answer::item).collect();
+    let items: Vec<Value> = merged(own, page.items, start.is_none()).iter().map(answer::item).collect();
     Ok(Json(json!({ "items": items, "nextStartFromSk": page.next })))
+}
+
+/// The caller's own writes over what the read table holds: updates in place, deleted items left out, and before the `first`
+/// page those that were created.
+fn merged(own: Vec<(Item, bool)>, held: Vec<Item>, first: bool) -> Vec<Item> {
+    let newer = |item: &Item| {
+        own.iter().map(|(own, _)| own).find(|own| own.key == item.key && own.version > item.version)
+    };
+    let created = own.iter().filter(|(item, listed)| first && !listed && !item.deleted);
+    let mut items: Vec<Item> = created.map(|(item, _)| item.clone()).collect();
+    let begin = items.len();
+    for item in held {
+        // What was created may have come into the table in between.
+        if items[..begin].iter().all(|created| created.key != item.key) {
+            items.push(newer(&item).cloned().unwrap_or(item));
+        }
+    }
+    items.retain(|item| !item.deleted);
+    items
 }
 
 pub(crate) fn operation(of: &Type) -> Value {

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use crate::Api;
 use crate::openapi::{self, Operation};
 use crate::problem::{Code, Problem, Result};
-use crate::reads::named;
 use crate::reads::waiting::Store;
+use crate::reads::{PROBLEMS, named};
 use crate::request::body::OptionalBody;
 use crate::request::freshness::AtLeast;
 use crate::request::path::ViewPath;
@@ -150,21 +150,17 @@ pub(crate) fn operation(of: &Type, view: &View) -> Option<Value> {
         body: Some((&["application/json"], body)),
         success: ("200", success),
         problems: &[
-            Code::JsonInvalid,
-            Code::BodyInvalid,
-            Code::BodyIncomplete,
-            Code::BodyTooLarge,
-            Code::MediaTypeUnsupported,
-            Code::QueryInvalid,
-            Code::SearchInvalid,
-            Code::CursorInvalid,
-            Code::TokenInvalid,
-            Code::ViewUnknown,
-            Code::DeadLettered,
-            Code::NotYetVisible,
-            Code::ReadModelUnavailable,
-            Code::QueryTooSlow,
-        ],
+            &PROBLEMS[..],
+            &[
+                Code::JsonInvalid,
+                Code::BodyInvalid,
+                Code::BodyIncomplete,
+                Code::BodyTooLarge,
+                Code::MediaTypeUnsupported,
+                Code::SearchInvalid,
+            ],
+        ]
+        .concat(),
     }
     .to_json(of);
     operation["operationId"] = format!("search-{}", view.name).into();

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aqueduct_contract::{ItemKey, Token, Worker};
+use aqueduct_contract::{ItemKey, Token, Version, Worker};
 use aqueduct_store::letters::State;
 use aqueduct_views::{Generation, ReadError};
 use serde_json::json;
@@ -84,7 +84,7 @@ impl Api {
         let filed = self.letters.get(group, &topic, partition, key).await?;
         Ok(filed
             .map(|filed| filed.letter)
-            .map(|letter| (letter.version.map(|v| v.get()), letter.code, letter.state)))
+            .map(|letter| (letter.version.map(Version::get), letter.code, letter.state)))
     }
 
     /// Returns once readers of the view see at least the version that the token names.

@@ -78,7 +78,16 @@ pub(crate) fn read(
         }
     }
     let fields = fields.unwrap_or_else(|| columns.all());
-    let select = Select { view: view.to_owned(), fields, filters, sort, limit: limit.0, after };
+    let select = Select {
+        view: view.to_owned(),
+        columns: columns.all(),
+        fields,
+        filters,
+        sort,
+        limit: limit.0,
+        after,
+        own: Vec::new(),
+    };
     Ok(Selection { select, query, token })
 }
 

@@ -71,9 +71,20 @@ pub struct Api {
     /// How long one query of a read model may take.
     #[serde(with = "humantime_serde")]
     pub query_timeout: Duration,
+    /// How many minutes a read-your-writes session lasts; off when not positive.
+    pub ryw_session_ttl_minutes: i64,
     /// How often the lag of every group is asked for.
     #[serde(with = "humantime_serde")]
     pub lag_interval: Duration,
+}
+
+impl Api {
+    /// How long a read-your-writes session lasts after each write; `None` while they are off.
+    #[must_use]
+    pub fn session(&self) -> Option<Duration> {
+        let minutes = u64::try_from(self.ryw_session_ttl_minutes).ok().filter(|minutes| *minutes > 0)?;
+        Some(Duration::from_secs(minutes.saturating_mul(60)))
+    }
 }
 
 /// `[admin]`

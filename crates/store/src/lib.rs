@@ -17,6 +17,7 @@ pub mod letters;
 pub mod publisher;
 mod row;
 mod sequences;
+mod sessions;
 mod setup;
 pub mod topics;
 
@@ -26,6 +27,7 @@ pub use events::{Appended, EventStore, Stored};
 pub use letters::{Letter, Letters};
 pub use publisher::Publisher;
 pub use sequences::Sequences;
+pub use sessions::Sessions;
 pub use setup::setup;
 
 /// What every read and write of this crate returns.

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::{Error, Result, audit, data, events, letters, sequences};
+use crate::{Error, Result, audit, data, events, letters, sequences, sessions};
 
 /// A name and the type of an attribute in a key.
 pub(crate) type KeyAttribute = (&'static str, ScalarAttributeType);
@@ -40,7 +40,7 @@ pub async fn setup(client: &Client, names: &Names) -> Result<()> {
         letters::table(),
         audit::table(),
         sequences::table(),
-        sessions(),
+        sessions::table(),
         idempotency(),
     ];
     for table in &tables {
@@ -54,17 +54,6 @@ pub async fn setup(client: &Client, names: &Names) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What a user has written and may not see in a read model yet.
-fn sessions() -> Table {
-    Table {
-        name: "sessions",
-        partition: ("session", ScalarAttributeType::S),
-        sort: Some(("entry", ScalarAttributeType::S)),
-        indexes: vec![],
-        expires: Some("expires"),
-    }
 }
 
 /// Requests with an `Idempotency-Key` and what they were answered.

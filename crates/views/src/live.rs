@@ -1,9 +1,7 @@
 //! The live generations as readers know them: read from a registry, and again when they may have changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use tokio::sync::Mutex;
 
 use crate::{Error, Generation, State};
 
@@ -16,13 +14,13 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(crate) struct Live(Mutex<Option<(Instant, Arc<[Generation]>)>>);
 
 impl Live {
-    /// The live generations. While one request reads the registry, the others wait for it.
+    /// The live generations. Requests that find them old read the registry each for itself: in an outage, none waits for
+    /// another's wait.
     pub(crate) async fn get<Load>(&self, load: impl FnOnce() -> Load) -> Result<Arc<[Generation]>, Error>
     where
         Load: Future<Output = Result<Vec<Generation>, Error>>,
     {
-        let mut known = self.0.lock().await;
-        if let Some((read_at, live)) = &*known
+        if let Some((read_at, live)) = &*self.known()
             && read_at.elapsed() < FRESH
         {
             return Ok(Arc::clone(live));
@@ -30,12 +28,17 @@ impl Live {
         let all = load().await?;
         let live: Arc<[Generation]> =
             all.into_iter().filter(|generation| generation.state == State::Live).collect();
-        *known = Some((Instant::now(), Arc::clone(&live)));
+        *self.known() = Some((Instant::now(), Arc::clone(&live)));
         Ok(live)
     }
 
     /// Has the next reader look again.
-    pub(crate) async fn forget(&self) {
-        *self.0.lock().await = None;
+    pub(crate) fn forget(&self) {
+        *self.known() = None;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<(Instant, Arc<[Generation]>)>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,9 @@ use aqueduct_contract::{Event, ItemKey, Names};
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
 use aqueduct_store::kafka::Tail;
-use aqueduct_store::{DataTable, EventStore, Letters, Publisher, Sequences, dynamodb, kafka, setup};
+use aqueduct_store::{
+    DataTable, EventStore, Letters, Publisher, Sequences, Sessions, dynamodb, kafka, setup,
+};
 use aqueduct_tests::{servers, unique};
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
@@ -134,6 +136,8 @@ impl App {
             Publisher::new(events.clone(), &place.kafka, settings.publisher.clone(), &registry)
                 .expect("a publisher");
         let letters = Letters::new(client.clone(), &place.names);
+        let lasts = settings.api.session();
+        let sessions = lasts.map(|lasts| Sessions::new(client.clone(), &place.names, lasts));
         let sequences = Sequences::new(client, &place.names);
         let moments: Moments = Arc::new(Moment::real);
         let api = Api::new(Parts {
@@ -143,6 +147,7 @@ impl App {
             data: data.clone(),
             letters: letters.clone(),
             names: place.names.clone(),
+            sessions,
             tail: Tail::new(&place.kafka, &place.names, types.clone(), stop.clone()),
             reads: Reads::new(
                 &place.names,

@@ -197,6 +197,16 @@ async fn produce(settings: &aqueduct_service::Settings, numbers: std::ops::Range
     futures::future::join_all(sent).await;
 }
 
+/// The events of orders, in a topic of their own.
+async fn tail(partitions: i32) -> (aqueduct_service::Settings, Tail) {
+    let settings = crate::sync::settings().await;
+    let names = aqueduct_contract::Names::new(&settings.prefix);
+    let order: aqueduct_contract::TypeName = "ORDER".parse().unwrap();
+    aqueduct_store::topics::ensure(&settings.kafka, &names, [(&order, partitions)]).await.unwrap();
+    let tail = Tail::new(&settings.kafka, &names, [(order, partitions)], Default::default());
+    (settings, tail)
+}
+
 async fn follow(reader: &mut TailReader, count: usize) {
     for number in 0..count {
         let next = timeout(Duration::from_secs(30), reader.next()).await.expect("an event");
@@ -206,11 +216,7 @@ async fn follow(reader: &mut TailReader, count: usize) {
 
 #[tokio::test]
 async fn a_slow_reader_is_cut_and_goes_on_later_while_others_miss_nothing() {
-    let settings = crate::sync::settings().await;
-    let names = aqueduct_contract::Names::new(&settings.prefix);
-    let order: aqueduct_contract::TypeName = "ORDER".parse().unwrap();
-    aqueduct_store::topics::ensure(&settings.kafka, &names, [(&order, 3)]).await.unwrap();
-    let tail = Tail::new(&settings.kafka, &names, [(order, 3)], Default::default());
+    let (settings, tail) = tail(3).await;
     let mut quick = tail.read(None).await.unwrap();
     let mut slow = tail.read(None).await.unwrap();
     // More in all than the ring holds, and less at a time.
@@ -228,15 +234,12 @@ async fn a_slow_reader_is_cut_and_goes_on_later_while_others_miss_nothing() {
 
 #[tokio::test]
 async fn events_that_retention_took_are_gone() {
-    let settings = crate::sync::settings().await;
-    let names = aqueduct_contract::Names::new(&settings.prefix);
-    let order: aqueduct_contract::TypeName = "ORDER".parse().unwrap();
-    aqueduct_store::topics::ensure(&settings.kafka, &names, [(&order, 1)]).await.unwrap();
-    let tail = Tail::new(&settings.kafka, &names, [(order.clone(), 1)], Default::default());
+    let (settings, tail) = tail(1).await;
     produce(&settings, 0..5).await;
     let admin: AdminClient<DefaultClientContext> = settings.kafka.client_config().create().unwrap();
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&names.events_topic(&order), 0, Offset::Offset(3)).unwrap();
+    let topic = format!("{}.order.events", settings.prefix);
+    list.add_partition_offset(&topic, 0, Offset::Offset(3)).unwrap();
     admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
     let from = |offset| tail.read(Some([("ORDER".parse().unwrap(), vec![offset])].into()));
     assert!(matches!(from(2).await, Err(TailError::Gone)));

@@ -45,7 +45,8 @@ async fn requests_of_one_tenant(seed: u64, count: usize) {
     let cursors = stolen(stage).await;
 
     // The other's data is there, on every route: what finds nothing would prove nothing.
-    for path in ["ORDER/o-1", "ORDER/o-1/history", "ORDER", "views/orders", "search/orders"] {
+    let writes = format!("writes/{MARKER}-1");
+    for path in ["ORDER/o-1", "ORDER/o-1/history", "ORDER", "views/orders", "search/orders", &writes] {
         let method = if path.starts_with("search") { Method::POST } else { Method::GET };
         let (status, bytes) = bytes_of(stage.app.request(method, &format!("/v1/{OTHER}/{path}"))).await;
         assert!(status == 200 && holds(&bytes, MARKER), "{path}: {status}");
@@ -89,7 +90,7 @@ async fn fill(stage: &Stage, tenant: &str, word: &str) {
         )
         .unwrap();
         let create = stage.app.request(Method::POST, &format!("/v1/{tenant}/ORDER"));
-        let create = create.header("x-correlation-id", format!("{tenant}-{n}"));
+        let create = create.header("x-correlation-id", format!("{word}-{n}"));
         answer(create.json(&json!({ "id": format!("o-{n}"), "attributes": attributes }))).await.expect(201);
         let written = stage.app.events.latest(&item.key).await.unwrap().unwrap();
         stage.app.data.put_if_newer(&written).await.unwrap();
@@ -142,7 +143,7 @@ impl Asked {
     }
 }
 
-const ROUTES: [&str; 5] = ["item", "history", "list", "view", "search"];
+const ROUTES: [&str; 6] = ["item", "history", "list", "view", "search", "writes"];
 
 fn ask(random: &mut StdRng, stolen: &[String]) -> Asked {
     let route = *ROUTES.choose(random).unwrap();
@@ -180,6 +181,10 @@ fn ask(random: &mut StdRng, stolen: &[String]) -> Asked {
                 add("sort", pick(random, if hostile { &HOSTILE_COLUMNS } else { &SORTS }).to_owned());
             }
             ("views/orders".to_owned(), None)
+        }
+        "writes" => {
+            let correlation = if hostile { id } else { format!("{MINE}-{}", random.random_range(0..ITEMS)) };
+            (format!("writes/{correlation}"), None)
         }
         _ => ("search/orders".to_owned(), Some(search(random, hostile, stolen))),
     };

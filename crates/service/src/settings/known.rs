@@ -7,6 +7,9 @@ use super::layers::Given;
 
 const VARIABLE_PREFIX: &str = "AQUEDUCT__";
 
+/// A variable that applications know by this name, and the setting that it is.
+const SESSIONS: (&str, &str) = ("RYW_SESSION_TTL_MINUTES", "AQUEDUCT__API__RYW_SESSION_TTL_MINUTES");
+
 /// A table whose keys are not ours to know: they go to librdkafka as they are. Their names have dots where the name of an
 /// environment variable has underscores.
 const OPEN: &str = "kafka.properties";
@@ -67,8 +70,9 @@ impl Known {
 
     /// The setting that an environment variable gives; `None` when its name is not of ours.
     pub(super) fn variable(&self, name: &str, text: String) -> Option<Result<Given, Problem>> {
+        let meant = if name == SESSIONS.0 { SESSIONS.1 } else { name };
         let mut path: Vec<String> =
-            name.strip_prefix(VARIABLE_PREFIX)?.split("__").map(str::to_ascii_lowercase).collect();
+            meant.strip_prefix(VARIABLE_PREFIX)?.split("__").map(str::to_ascii_lowercase).collect();
         if let [section, open, property @ ..] = &path[..]
             && format!("{section}.{open}") == OPEN
             && !property.is_empty()

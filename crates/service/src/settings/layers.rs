@@ -42,7 +42,7 @@ impl Layers {
         Layers::of(file, std::env::vars_os().filter_map(text))
     }
 
-    /// Reads `file` and those of `environment` that begin with `AQUEDUCT__`.
+    /// Reads `file` and those of `environment` that begin with `AQUEDUCT__`, and `RYW_SESSION_TTL_MINUTES`.
     pub fn of(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,

@@ -42,6 +42,18 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
+fn sessions_are_set_by_the_name_that_applications_know() {
+    let minutes =
+        |environment: &[(&str, &str)]| read("", environment).unwrap().settings().unwrap().api.session();
+    assert_eq!(minutes(&[]), None);
+    assert_eq!(minutes(&[("RYW_SESSION_TTL_MINUTES", "0")]), None);
+    assert_eq!(minutes(&[("RYW_SESSION_TTL_MINUTES", "-5")]), None);
+    assert_eq!(minutes(&[("RYW_SESSION_TTL_MINUTES", "2")]).unwrap().as_secs(), 120);
+    let wrong = problems(read("", &[("RYW_SESSION_TTL_MINUTES", "soon")]));
+    assert_eq!(wrong[0].0, "api.ryw_session_ttl_minutes");
+}
+
+#[test]
 fn variables_of_others_are_passed_over() {
     assert!(read("", &[("AQUEDUCT_CONFIG", "x"), ("AQUEDUCT_API_SERVICE_HOST", "x"), ("PATH", "x")]).is_ok());
 }

@@ -22,8 +22,8 @@ use super::Settings;
 use super::positions::{ask, ends};
 use crate::{Error, Result};
 
-/// Events that the ring holds: seconds of a busy fleet.
-const RING: usize = 4096;
+/// Events that the ring holds: a second of a busy fleet. They are as large as items are, so no more.
+const RING: usize = 1024;
 /// Readers that catch up at a time: each has a consumer.
 const CATCHING_UP: usize = 8;
 /// Events that wait for a reader that catches up.
@@ -227,7 +227,7 @@ impl Shared {
         let ends = loop {
             match ends(&consumer, &partitions, ASK_TIMEOUT) {
                 // Not every broker knows a topic that has just been made.
-                Err(_) if Instant::now() < deadline => std::thread::sleep(POLL),
+                Err(_) if Instant::now() < deadline => drop(consumer.poll(POLL)),
                 answered => break answered?,
             }
         };
@@ -235,9 +235,7 @@ impl Shared {
             (0..*count).map(|partition| ends.get(&(topic.clone(), partition)).copied().unwrap_or(0)).collect()
         };
         let positions: Positions = self.topics.iter().map(|(name, of)| (name.clone(), offsets(of))).collect();
-        consumer.assign(
-            &self.partitions(|name, partition| Some(positions.get(name)?.get(partition).copied()?))?,
-        )?;
+        consumer.assign(&self.partitions(|name, partition| positions.get(name)?.get(partition).copied())?)?;
         Ok((consumer, positions))
     }
 

@@ -82,7 +82,7 @@ impl Reader {
                 let found = answer.accepted();
                 if found.is_err() {
                     // Perhaps the view is another one by now.
-                    self.live.forget().await;
+                    self.live.forget();
                 }
                 Ok(found?)
             }

@@ -37,7 +37,7 @@ impl Reader {
         let page = select.fetch(&self.pool, tenant).await;
         if matches!(page, Err(ReadError::Unavailable(_))) {
             // Perhaps a swap has brought other columns.
-            self.live.forget().await;
+            self.live.forget();
         }
         page
     }

@@ -144,6 +144,8 @@ pub struct Sort {
 pub struct Select {
     /// The public view.
     pub view: String,
+    /// The columns that readers of the view may name: [`columns`].
+    pub columns: Vec<(String, ColumnType)>,
     /// What each row shows, in order.
     pub fields: Vec<(String, ColumnType)>,
     /// Which rows.
@@ -154,6 +156,19 @@ pub struct Select {
     pub limit: u32,
     /// The keys of the row that the page before ended with.
     pub after: Option<Vec<Option<String>>>,
+    /// Rows of the tenant in place of those that the view holds, or beside them; deleted ones hide theirs.
+    pub own: Vec<OwnRow>,
+}
+
+/// A row that a reader has, and the view not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRow {
+    /// The item's id.
+    pub id: String,
+    /// Whether it hides the view's row and shows none.
+    pub deleted: bool,
+    /// A text for each of [`Select::columns`], which is cast to the column's type.
+    pub values: Vec<Option<String>>,
 }
 
 /// What was found.
@@ -170,6 +185,7 @@ pub struct Page {
 enum Argument {
     One(String),
     Many(Vec<String>),
+    Column(Vec<Option<String>>),
 }
 
 /// A statement under construction.
@@ -207,6 +223,7 @@ impl Select {
             query = match argument {
                 Argument::One(value) => query.bind(value),
                 Argument::Many(values) => query.bind(values),
+                Argument::Column(values) => query.bind(values),
             };
         }
         let mut found = query.fetch_all(pool).await.map_err(classify)?;
@@ -250,7 +267,7 @@ impl Select {
         names.extend(keys.iter().cloned());
         names.sort();
         names.dedup();
-        let (names, view) = (names.join(", "), quoted(&self.view)?);
+        let (names, source) = (names.join(", "), self.source(&mut arguments, &quoted)?);
         // One more than wanted tells whether there are more.
         let limit = self.limit.saturating_add(1);
         let conditions = conditions.join(" AND ");
@@ -263,7 +280,7 @@ impl Select {
             .iter()
             .map(|range| {
                 format!(
-                    "(SELECT {names} FROM {view} WHERE {conditions}{range} ORDER BY {inner_order} LIMIT {limit})"
+                    "(SELECT {names} FROM {source} WHERE {conditions}{range} ORDER BY {inner_order} LIMIT {limit})"
                 )
             })
             .collect();
@@ -275,6 +292,44 @@ impl Select {
             order("t."),
         );
         Ok((sql, arguments))
+    }
+}
+
+impl Select {
+    /// The view, or the view with the reader's own rows over it.
+    fn source(
+        &self,
+        arguments: &mut Arguments,
+        quoted: &impl Fn(&str) -> Result<String, Error>,
+    ) -> Result<String, ReadError> {
+        let view = quoted(&self.view)?;
+        if self.own.is_empty() {
+            return Ok(view);
+        }
+        let names: Vec<String> =
+            self.columns.iter().map(|(name, _)| quoted(name)).collect::<Result<_, _>>()?;
+        let names = names.join(", ");
+        let ids: Vec<String> = self.own.iter().map(|row| row.id.clone()).collect();
+        let hidden = arguments.many(&ids, ColumnType::Text);
+        let shown: Vec<&OwnRow> = self.own.iter().filter(|row| !row.deleted).collect();
+        let mut arrays = Vec::new();
+        let mut casts = Vec::new();
+        for (index, (name, column_type)) in self.columns.iter().enumerate() {
+            let values = shown.iter().map(|row| row.values.get(index).cloned().flatten()).collect();
+            arguments.0.push(Argument::Column(values));
+            arrays.push(format!("${}::text[]", arguments.0.len()));
+            let collation = if index == 0 { " COLLATE \"C\"" } else { "" };
+            casts.push(format!("c{index}::{column_type}{collation} AS {}", quoted(name)?));
+        }
+        let aliases: Vec<String> = (0..self.columns.len()).map(|index| format!("c{index}")).collect();
+        // The tenant of every statement is its first argument.
+        Ok(format!(
+            "(SELECT tenant, {names} FROM {view} WHERE tenant = $1 AND NOT id = ANY ({hidden})\n\
+             UNION ALL SELECT $1::text COLLATE \"C\", {} FROM unnest({}) AS s ({})) o",
+            casts.join(", "),
+            arrays.join(", "),
+            aliases.join(", "),
+        ))
     }
 }
 

@@ -20,8 +20,18 @@ fn select(after: Option<Vec<Option<String>>>) -> Select {
             filter("lines", ColumnType::Jsonb, Operator::Contains, &[r#"[{"code": "a"}]"#]),
         ],
         sort: vec![sort("total", total, false), sort("id", ColumnType::Text, false)],
+        columns: vec![
+            ("id".to_owned(), ColumnType::Text),
+            ("item_version".to_owned(), ColumnType::Bigint),
+            ("created_at".to_owned(), ColumnType::Timestamptz),
+            ("updated_at".to_owned(), ColumnType::Timestamptz),
+            ("status".to_owned(), ColumnType::Text),
+            ("total".to_owned(), total),
+            ("lines".to_owned(), ColumnType::Jsonb),
+        ],
         limit: 10,
         after,
+        own: Vec::new(),
     }
 }
 
@@ -45,6 +55,21 @@ fn after_the_last_null_of_an_ascending_key_come_only_other_nulls() {
     let (sql, _) = select(Some(vec![None, Some("o-1".into())])).statement(&"acme".parse().unwrap()).unwrap();
     assert_eq!(sql.matches("UNION ALL").count(), 0);
     assert!(sql.contains(r#"AND "total" IS NULL AND "id" > $"#), "{sql}");
+}
+
+#[test]
+fn own_rows_stand_over_those_of_the_view() {
+    let row = |id: &str, deleted| OwnRow {
+        id: id.into(),
+        deleted,
+        values: ["o-1", "2", "2026-11-21T13:15:00Z", "2026-11-21T13:16:00Z", "paid", "9.50"]
+            .map(|text| Some(text.into()))
+            .into_iter()
+            .chain([None])
+            .collect(),
+    };
+    let own = Select { own: vec![row("o-1", false), row("o-2", true)], ..select(None) };
+    insta::assert_snapshot!(statement(&own));
 }
 
 #[test]
