@@ -155,7 +155,14 @@ impl Event {
         let wire: Wire<'_, Attributes, Value> = serde_json::from_slice(json)?;
         Ok(Event {
             id: wire.id,
-            item: wire.item.after(&wire.pk, &wire.sk, wire.version, wire.created_at, wire.created_by)?,
+            item: wire.item.after(
+                &wire.pk,
+                &wire.sk,
+                wire.version,
+                wire.created_at,
+                wire.created_by,
+                std::convert::identity,
+            )?,
             happened: wire.event,
             correlation_id: wire.correlation_id,
             causation_id: wire.causation_id,
@@ -182,9 +189,9 @@ impl<'a> RawEvent<'a> {
             let error = serde::de::Error::custom("the item's attributes are not an object");
             return Err(EventError::Json(error));
         }
-        let item = wire.item.after(&wire.pk, &wire.sk, wire.version, wire.created_at, wire.created_by)?;
-        let attributes = Cow::Borrowed(item.attributes);
-        Ok(RawEvent { id: wire.id, item: item.clone_with(attributes) })
+        let (version, at, by) = (wire.version, wire.created_at, wire.created_by);
+        let item = wire.item.after(&wire.pk, &wire.sk, version, at, by, Cow::Borrowed)?;
+        Ok(RawEvent { id: wire.id, item })
     }
 }
 
@@ -217,19 +224,20 @@ struct WireItem<A> {
 }
 
 impl<A> WireItem<A> {
-    /// The item, with what the event says once for both.
-    fn after(
+    /// The item, with what the event says once for both, and its attributes as they are wanted.
+    fn after<B>(
         self,
         pk: &str,
         sk: &str,
         version: Version,
         updated_at: Timestamp,
         updated_by: String,
-    ) -> Result<Item<A>, NameError> {
+        attributes: impl FnOnce(A) -> B,
+    ) -> Result<Item<B>, NameError> {
         Ok(Item {
             key: ItemKey::from_pk_sk(pk, sk)?,
             version,
-            attributes: self.attributes,
+            attributes: attributes(self.attributes),
             deleted: self.deleted,
             created_at: self.created_at,
             created_by: self.created_by,
