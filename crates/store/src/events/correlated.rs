@@ -2,10 +2,15 @@
 
 use aqueduct_contract::{CorrelationId, Tenant};
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+
 use super::stored::EventRow;
 use super::{CORRELATION_INDEX, EventStore, Stored};
 use crate::row::text;
 use crate::{Error, Result};
+
+/// Versions that are read at the same time.
+const AT_ONCE: usize = 16;
 
 impl EventStore {
     /// Versions of `tenant` with this correlation id, by the time they were written; at most `limit`, and whether there are
@@ -27,11 +32,12 @@ impl EventStore {
         let mut rows = query.send().await.map_err(Error::of)?.items.unwrap_or_default();
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let mut found = Vec::new();
-        for row in rows {
+        let asked = rows.into_iter().map(|row| async move {
             let row = EventRow::new(&self.table, row);
-            found.extend(self.at(&row.key()?, row.version()?).await?);
-        }
+            self.at(&row.key()?, row.version()?).await
+        });
+        let found: Vec<Option<Stored>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        let mut found: Vec<Stored> = found.into_iter().flatten().collect();
         found.sort_by_key(|stored| (stored.event.item.updated_at, stored.event.id));
         Ok((found, more))
     }
