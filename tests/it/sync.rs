@@ -82,6 +82,21 @@ pub(crate) fn order(id: &str, version: u64, attributes: Value) -> Item {
     }
 }
 
+/// Attributes with a value for each kind of column that the ORDER of these tests has.
+pub(crate) fn full() -> Value {
+    json!({
+        "customerName": "Zoë \"O'Hara\" \\ ✓",
+        "total": "1234567890123456789012345678.90",
+        "quantity": 9_223_372_036_854_775_807_i64,
+        "weight": 0.1,
+        "paid": true,
+        "placedAt": "2026-11-21T13:15:00.123456+02:00",
+        "day": "2024-02-29",
+        "ref": "0190a5f0-0000-7000-8000-000000000000",
+        "lines": [{ "code": "a", "n": 1.5 }, null, "✓"],
+    })
+}
+
 /// The same, deleted.
 pub(crate) fn deletion(id: &str, version: u64) -> Item {
     Item { deleted: true, ..order(id, version, json!({ "customerName": "last" })) }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::sync::{ORDER, deletion, model, order, record, settings};
+use crate::sync::{ORDER, deletion, full, model, order, record, settings};
 
 /// A sink for `orders`, its table made by the registry, and a pool to look into the database with.
 async fn orders(settings: &Settings) -> (TableSink, PgPool) {
@@ -45,18 +45,7 @@ async fn rows(pool: &PgPool, query: &str) -> Vec<Value> {
 async fn a_row_is_what_the_item_maps_to() {
     let settings = settings().await;
     let (sink, pool) = orders(&settings).await;
-    let full = json!({
-        "customerName": "Zoë \"O'Hara\" \\ ✓",
-        "total": "1234567890123456789012345678.90",
-        "quantity": 9_223_372_036_854_775_807_i64,
-        "weight": 0.1,
-        "paid": true,
-        "placedAt": "2026-11-21T13:15:00.123456+02:00",
-        "day": "2024-02-29",
-        "ref": "0190a5f0-0000-7000-8000-000000000000",
-        "lines": [{ "code": "a", "n": 1.5 }, null, "✓"],
-    });
-    let outcomes = apply(&sink, [order("full", 3, full), order("empty", 1, json!({}))]).await;
+    let outcomes = apply(&sink, [order("full", 3, full()), order("empty", 1, json!({}))]).await;
     assert_eq!(outcomes, [Outcome::Applied, Outcome::Applied]);
     let found = rows(
         &pool,
