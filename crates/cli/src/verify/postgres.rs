@@ -17,7 +17,6 @@ use super::difference::Kind;
 pub(super) struct Table {
     pool: PgPool,
     generation: Generation,
-    columns: usize,
     mapper: RowMapper,
     /// `postgres orders.g1`.
     pub(super) name: String,
@@ -34,8 +33,8 @@ impl Table {
         let page = format!(
             "SELECT tenant, id FROM {table} WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3"
         );
-        let (columns, mapper) = (view.columns.len(), RowMapper::new(&view));
-        Ok(Table { pool, generation, columns, mapper, name, compare, page })
+        let mapper = RowMapper::new(&view);
+        Ok(Table { pool, generation, mapper, name, compare, page })
     }
 
     pub(super) fn generation(&self) -> &Generation {
@@ -85,7 +84,7 @@ impl Table {
             .bind(rows().map(|row| row.deleted).collect::<Vec<_>>())
             .bind(rows().map(|row| format_time(row.created_at)).collect::<Vec<_>>())
             .bind(rows().map(|row| format_time(row.updated_at)).collect::<Vec<_>>());
-        for column in 0..self.columns {
+        for column in 0..expected[0].1.values.len() {
             query = query.bind(rows().map(|row| row.values[column].as_deref()).collect::<Vec<_>>());
         }
         let mut differences = Vec::new();
