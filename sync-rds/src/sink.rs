@@ -4,7 +4,7 @@ use aqueduct_contract::RawItem;
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, RowMapper, ddl};
-use aqueduct_views::{Error, Generation, MappingError};
+use aqueduct_views::{Error, ForeignItem, Generation, MappingError};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::classify::classify;
@@ -36,11 +36,8 @@ impl TableSink {
 
     fn item<'r>(&self, record: &'r Record) -> Result<RawItem<'r>, Reason> {
         let item = record.item()?;
-        let (expected, found) = (&self.generation.definition.type_name, item.key.type_name());
-        if found != expected {
-            let message = format!("an item of type {found} in the topic of {expected}");
-            return Err(Reason::new(Reason::EVENT_INVALID, message));
-        }
+        let foreign = |error: ForeignItem| Reason::new(Reason::EVENT_INVALID, error.to_string());
+        self.generation.check_type(&item.key).map_err(foreign)?;
         Ok(item)
     }
 

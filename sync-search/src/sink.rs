@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_model::SearchView;
 use aqueduct_views::opensearch::{IndexNames, Settings};
-use aqueduct_views::{Error, Generation, MappingError};
+use aqueduct_views::{Error, ForeignItem, Generation, MappingError};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -48,11 +48,8 @@ impl IndexSink {
     /// Adds the document of a record's item.
     fn add(&self, record: &Record, documents: &mut Documents) -> Result<(), Reason> {
         let item = record.item()?;
-        let (expected, found) = (&self.generation.definition.type_name, item.key.type_name());
-        if found != expected {
-            let message = format!("an item of type {found} in the topic of {expected}");
-            return Err(Reason::new(Reason::EVENT_INVALID, message));
-        }
+        let foreign = |error: ForeignItem| Reason::new(Reason::EVENT_INVALID, error.to_string());
+        self.generation.check_type(&item.key).map_err(foreign)?;
         documents.push(&self.view, &item).map_err(|error| {
             Reason::new(MappingError::CODE, format!("view {}, {error}", self.generation.view()))
         })

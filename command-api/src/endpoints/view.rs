@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aqueduct_model::{ColumnType, Type, View};
 use aqueduct_views::ReadError;
-use aqueduct_views::postgres::select::{Operator, columns};
+use aqueduct_views::postgres::select::{OWN_COLUMNS, Operator, columns};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -94,7 +94,7 @@ pub(crate) fn operation(of: &Type, view: &View) -> Option<Value> {
 }
 
 fn is_own(name: &str) -> bool {
-    ["id", "item_version", "created_at", "updated_at"].contains(&name)
+    OWN_COLUMNS.iter().any(|(own, _)| *own == name)
 }
 
 /// One parameter a column, with what can be compared.

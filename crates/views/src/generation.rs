@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aqueduct_contract::{ItemKey, TypeName};
 use aqueduct_model::View;
 use jiff::Timestamp;
 use prometheus::{IntGaugeVec, Opts, Registry};
@@ -35,11 +36,29 @@ impl Generation {
         &self.definition.name
     }
 
+    /// Whether an item is of the type that the view shows.
+    pub fn check_type(&self, key: &ItemKey) -> Result<(), ForeignItem> {
+        let (expected, found) = (&self.definition.type_name, key.type_name());
+        if found == expected {
+            Ok(())
+        } else {
+            Err(ForeignItem { expected: expected.clone(), found: found.clone() })
+        }
+    }
+
     /// What its sink is called in letters, metrics and dead letters: `orders.g1`.
     #[must_use]
     pub fn sink(&self) -> String {
         format!("{}.g{}", self.view(), self.number)
     }
+}
+
+/// An item of another type than a view shows.
+#[derive(Debug, thiserror::Error)]
+#[error("an item of type {found} in the topic of {expected}")]
+pub struct ForeignItem {
+    expected: TypeName,
+    found: TypeName,
 }
 
 impl State {

@@ -41,12 +41,11 @@ impl Preview {
             return Ok(Err("no registry lists its group any more: it can only be discarded".to_owned()));
         };
         let key = &event.item.key;
+        if let Some(Err(foreign)) = listed.generation.as_ref().map(|generation| generation.check_type(key)) {
+            return Ok(Err(foreign.to_string()));
+        }
         match (listed.group.worker, &listed.generation) {
             (Worker::Projector, _) => Ok(stored(event)),
-            (_, Some(generation)) if generation.definition.type_name != *key.type_name() => {
-                let (expected, found) = (&generation.definition.type_name, key.type_name());
-                Ok(Err(format!("an item of type {found} in the topic of {expected}")))
-            }
             (Worker::SyncRds, Some(Generation { definition, .. })) => {
                 let view = definition.postgres.as_ref().context("a generation without columns")?;
                 match RowMapper::new(view).row(&event.item.to_raw()?) {

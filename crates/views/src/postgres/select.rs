@@ -29,7 +29,7 @@ use crate::{Error, ReadError};
 pub use value::check;
 
 /// What a reader sees of every row, before the view's own columns. The tenant is the reader's own.
-const OWN_COLUMNS: [(&str, ColumnType); 4] = [
+pub const OWN_COLUMNS: [(&str, ColumnType); 4] = [
     ("id", ColumnType::Text),
     ("item_version", ColumnType::Bigint),
     ("created_at", ColumnType::Timestamptz),
