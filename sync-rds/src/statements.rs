@@ -144,12 +144,7 @@ mod tests {
 
     fn upsert(name: &str, columns: Value) -> String {
         let definition = json!({ "name": name, "type": "ORDER", "postgres": { "columns": columns } });
-        let generation = Generation {
-            definition: serde_json::from_value(definition).unwrap(),
-            number: 1,
-            state: State::Live,
-            created_at: Default::default(),
-        };
+        let generation = Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live);
         Upsert::new(&generation).unwrap().sql.to_string()
     }
 

@@ -354,12 +354,7 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
     let definition = json!({ "name": view, "type": "ORDER", "postgres": { "columns": columns.iter().map(|name| {
         json!({ "name": name, "type": "text", "from": "self.customerName", "index": true })
     }).collect::<Vec<_>>() } });
-    let generation = Generation {
-        definition: serde_json::from_value(definition).unwrap(),
-        number: 1,
-        state: State::Live,
-        created_at: Default::default(),
-    };
+    let generation = Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live);
     let mut statements =
         vec![ddl::create_table(&generation).unwrap(), ddl::comment_table(&generation).unwrap()];
     statements.extend(ddl::create_indexes(&generation).unwrap());

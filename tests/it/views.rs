@@ -22,29 +22,34 @@ async fn in_opensearch(settings: &Settings, model: &Model) -> Result<Served, Err
     registry(settings).ensure(model).await
 }
 
-fn registry(settings: &Settings) -> opensearch::Registry {
+pub(crate) fn registry(settings: &Settings) -> opensearch::Registry {
     opensearch::Registry::new(&settings.opensearch, &names(settings)).unwrap()
 }
 
-fn names(settings: &Settings) -> aqueduct_contract::Names {
+pub(crate) fn names(settings: &Settings) -> aqueduct_contract::Names {
     aqueduct_contract::Names::new(&settings.prefix)
 }
 
-fn pool(settings: &Settings) -> PgPool {
+pub(crate) fn pool(settings: &Settings) -> PgPool {
     settings.postgres.connect_lazy().unwrap()
 }
 
-async fn sql(settings: &Settings, statement: &str) {
+pub(crate) async fn sql(settings: &Settings, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&pool(settings)).await.unwrap();
 }
 
-async fn scalar(settings: &Settings, query: &str) -> Value {
+pub(crate) async fn scalar(settings: &Settings, query: &str) -> Value {
     let query = AssertSqlSafe(format!("SELECT to_jsonb(({query}))"));
     sqlx::query_scalar(query).fetch_one(&pool(settings)).await.unwrap()
 }
 
 /// Status and body of an answer; `{}` in the path stands for the prefix of the test.
-async fn http(settings: &Settings, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+pub(crate) async fn http(
+    settings: &Settings,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> (u16, Value) {
     let client: OpenSearch = settings.opensearch.client().unwrap();
     let path = path.replace("{}", &settings.opensearch.index_prefix);
     let response = client
@@ -263,7 +268,7 @@ async fn a_generation_in_a_state_of_a_later_release_is_left_alone() {
     in_postgres(&settings, &orders).await.unwrap();
     sql(
         &settings,
-        "INSERT INTO aqueduct_internal.views SELECT view, 2, type, 'building', definition, digest \
+        "INSERT INTO aqueduct_internal.views SELECT view, 2, type, 'archived', definition, digest \
          FROM aqueduct_internal.views",
     )
     .await;

@@ -67,7 +67,7 @@ impl Groups {
         Ok(data.into_iter().chain(tables).chain(indexes).collect())
     }
 
-    /// Those of one worker, which one server alone knows.
+    /// Those of one worker, which one server alone knows: of its views, the generations that are consumed.
     pub async fn of(&self, worker: Worker) -> Result<Vec<Listed>, Error> {
         let generations = match worker {
             Worker::Projector => {
@@ -80,6 +80,6 @@ impl Groups {
             group: view_group(&self.names, worker, &generation),
             generation: Some(generation),
         };
-        Ok(generations.into_iter().map(listed).collect())
+        Ok(generations.into_iter().filter(Generation::is_consumed).map(listed).collect())
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::migrate::MigrateError;
 
 use crate::postgres::quote::QuoteError;
-use crate::tls;
+use crate::{Generation, tls};
 
 /// Why a registry could not be read, or a view not be made.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,30 @@ pub enum Error {
         /// What is wrong with it.
         source: QuoteError,
     },
+    /// Another generation of the view is being built.
+    #[error(
+        "{store}: generation {number} of the view {view} is being built since {since}: let that be finished, or cancel it",
+        number = .generation.number, view = .generation.view(), since = .generation.created_at
+    )]
+    Building {
+        /// `Postgres` or `OpenSearch`.
+        store: &'static str,
+        /// The one that is being built.
+        generation: Box<Generation>,
+    },
+    /// A generation is not in the state that a step starts from.
+    #[error("generation {number} of the view {view} {why}")]
+    State {
+        /// The view.
+        view: String,
+        /// The generation.
+        number: u32,
+        /// What is wrong with it: `is retired, not being built`.
+        why: String,
+    },
+    /// No registry has this view.
+    #[error("the view {0} is not registered; `aqueduct setup` registers what the model has")]
+    Unregistered(String),
     /// What the registry holds cannot be read by this release.
     #[error("the registry of views: {0}")]
     Registry(String),
@@ -78,6 +102,11 @@ impl MappingError {
 }
 
 impl Error {
+    /// That `generation` is not in the state for a step.
+    pub(crate) fn state(generation: &Generation, why: impl Into<String>) -> Error {
+        Error::State { view: generation.view().to_owned(), number: generation.number, why: why.into() }
+    }
+
     /// Whether trying again can help. What is down comes up again; a name that is taken stays so until somebody acts.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -91,6 +120,9 @@ impl Error {
             | Error::Settings(_)
             | Error::Taken { .. }
             | Error::Name { .. }
+            | Error::Building { .. }
+            | Error::State { .. }
+            | Error::Unregistered(_)
             | Error::Registry(_) => false,
         }
     }

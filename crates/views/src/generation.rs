@@ -1,4 +1,14 @@
 //! What a registry says: which generations of which views there are.
+//!
+//! ```text
+//!            begin            finish_load           swap               swap to another       retire
+//! (nothing) ───────▶ building ───────────▶ building ──────▶ live ─────────────────▶ previous ────────▶ retired
+//!                       │     not consumed     │   consumed          ◀────────────────
+//!                       └───────cancel─────────┘                         rollback
+//! ```
+//!
+//! A generation is *consumed*, by a group of its own, once it is loaded and until it is retired. Its number is never used
+//! again, even when it was cancelled: the offsets of its group, or an index of its name, may still be about.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +16,10 @@ use aqueduct_contract::{ItemKey, TypeName};
 use aqueduct_model::View;
 use jiff::Timestamp;
 use prometheus::{IntGaugeVec, Opts, Registry};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Error;
 
 /// One generation of one view, as the registry holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,20 +30,98 @@ pub struct Generation {
     pub number: u32,
     /// Where it stands between its making and its end.
     pub state: State,
+    /// When its load was complete, so that its group can go on from where the load ended; `None` while it is loaded.
+    pub loaded: Option<Timestamp>,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// Since when it is in this state.
+    pub changed_at: Timestamp,
 }
 
 /// Where a generation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum State {
+    /// Being loaded, or loaded and not yet what readers see.
+    Building,
     /// What readers of the public name see.
     Live,
+    /// Was live, and is kept in step so that readers can go back to it.
+    Previous,
+    /// Kept in step no longer; its table or index is dropped.
+    Retired,
+    /// Was given up before it was live. Only [`Change`]s tell of it.
+    Cancelled,
     /// A state that this release does not know, so not one to serve.
+    #[serde(other)]
     Unknown,
 }
 
+/// A change of a generation's state, as the registry remembers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at: Timestamp,
+    /// Of which view.
+    pub view: String,
+    /// Of which of its generations.
+    pub generation: u32,
+    /// What it was; `None` when it was made by this.
+    pub from: Option<State>,
+    /// What it is.
+    pub to: State,
+    /// What brought it about.
+    pub why: String,
+}
+
+/// A generation as both registries write it. What earlier releases did not write has a value that is true of theirs.
+#[derive(Deserialize)]
+struct Entry {
+    generation: u32,
+    state: State,
+    definition: Value,
+    created_at: Timestamp,
+    changed_at: Option<Timestamp>,
+    loaded_at: Option<Timestamp>,
+}
+
 impl Generation {
+    /// A generation that begins to be, in this state.
+    #[must_use]
+    pub fn new(definition: View, number: u32, state: State) -> Generation {
+        let now = Timestamp::now();
+        let loaded = (state != State::Building).then_some(now);
+        Generation { definition, number, state, loaded, created_at: now, changed_at: now }
+    }
+
+    /// What a registry holds, as JSON. An error names the view.
+    pub(crate) fn read(entry: Value) -> Result<Generation, Error> {
+        let view = entry["view"].as_str().unwrap_or_default().to_owned();
+        let unreadable = |error: serde_json::Error| Error::Registry(format!("view {view}: {error}"));
+        let entry: Entry = serde_json::from_value(entry).map_err(unreadable)?;
+        Ok(Generation {
+            definition: serde_json::from_value(entry.definition).map_err(unreadable)?,
+            number: entry.generation,
+            state: entry.state,
+            loaded: match entry.state {
+                State::Building => entry.loaded_at,
+                _ => entry.loaded_at.or(Some(entry.created_at)),
+            },
+            created_at: entry.created_at,
+            changed_at: entry.changed_at.unwrap_or(entry.created_at),
+        })
+    }
+
+    /// Whether workers keep it in step, each with a group of its own.
+    #[must_use]
+    pub fn is_consumed(&self) -> bool {
+        match self.state {
+            State::Live | State::Previous => true,
+            State::Building => self.loaded.is_some(),
+            State::Retired | State::Cancelled | State::Unknown => false,
+        }
+    }
+
     /// The name of its view.
     #[must_use]
     pub fn view(&self) -> &str {
@@ -62,18 +154,31 @@ pub struct ForeignItem {
 }
 
 impl State {
-    /// How the registries write [`State::Live`].
-    pub(crate) const LIVE: &str = "live";
+    /// As the registries write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Building => "building",
+            State::Live => "live",
+            State::Previous => "previous",
+            State::Retired => "retired",
+            State::Cancelled => "cancelled",
+            State::Unknown => "unknown",
+        }
+    }
+}
 
-    pub(crate) fn read(text: &str) -> State {
-        if text == State::LIVE { State::Live } else { State::Unknown }
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
 /// What a worker serves, and where the model says otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Served {
-    /// The live generation of each view, by view.
+    /// What is consumed, by view and number: of each view the live generation, those before it that are not retired, and one
+    /// that is loaded and waits to be live.
     pub generations: Vec<Generation>,
     /// Each view of model and registry, and whether the two differ about it.
     pub differs: BTreeMap<String, bool>,
@@ -82,12 +187,13 @@ pub struct Served {
 impl Served {
     /// Compares what is live with what the model wants, and logs each difference. It changes nothing: a changed
     /// definition becomes a new generation by a rebuild.
-    pub(crate) fn compare(generations: Vec<Generation>, wanted: &[View]) -> Served {
-        let names =
-            generations.iter().map(Generation::view).chain(wanted.iter().map(|view| view.name.as_str()));
+    pub(crate) fn compare(mut generations: Vec<Generation>, wanted: &[View]) -> Served {
+        let live: Vec<&Generation> =
+            generations.iter().filter(|generation| generation.state == State::Live).collect();
+        let names = live.iter().map(|live| live.view()).chain(wanted.iter().map(|view| view.name.as_str()));
         let differs = names
             .map(|name| {
-                let live = generations.iter().find(|generation| generation.view() == name);
+                let live = live.iter().find(|generation| generation.view() == name);
                 let wants = wanted.iter().find(|view| view.name == name);
                 (name.to_owned(), live.map(|generation| &generation.definition) != wants)
             })
@@ -99,6 +205,7 @@ impl Served {
                  a rebuild would bring the new definition"
             );
         }
+        generations.retain(Generation::is_consumed);
         Served { generations, differs }
     }
 

@@ -27,7 +27,7 @@ mod setup;
 mod tls;
 
 pub use error::{Error, MappingError};
-pub use generation::{ForeignItem, Generation, Served, State};
+pub use generation::{Change, ForeignItem, Generation, Served, State};
 pub use reach::until_reached;
 pub use read_error::ReadError;
 pub use setup::setup;

@@ -27,7 +27,9 @@ impl ReadModel {
     /// Those that the registries list, or those called `only`.
     pub(super) async fn all(settings: &Settings, only: Option<&str>) -> anyhow::Result<Vec<ReadModel>> {
         let names = Names::new(&settings.prefix);
-        let chosen = |generation: &Generation| only.is_none_or(|only| only == generation.view());
+        let chosen = |generation: &Generation| {
+            generation.is_consumed() && only.is_none_or(|only| only == generation.view())
+        };
         let mut models = Vec::new();
         if only.is_none_or(|only| only == Data::NAME) {
             let client = settings.dynamodb.connect().await;

@@ -20,7 +20,7 @@ use aqueduct_model::SearchView;
 use serde_json::{Map, Value, json};
 
 use super::{IndexNames, Settings};
-use crate::Generation;
+use crate::{Generation, State};
 
 /// Where an index says of which view it is, complete: by this it is known as ours, and not one that happens to have the
 /// name.
@@ -50,16 +50,20 @@ pub fn of_document(view: &SearchView, schema: &Value) -> Value {
     mappings
 }
 
-/// The body of the request that makes a generation's index with its aliases.
+/// The body of the request that makes a generation's index with its aliases. One that is being built has no public one, no
+/// replicas, and does not refresh, until it is loaded.
 #[must_use]
 pub fn create_index(generation: &Generation, names: &IndexNames, settings: &Settings) -> Value {
     let document = generation.definition.opensearch.as_ref().and_then(|view| view.mappings.clone());
+    let is_built = generation.state == State::Building;
+    let mut index = if is_built { unserved() } else { served(settings) };
+    index["number_of_shards"] = settings.shards.into();
+    let mut aliases = json!({ names.write_alias(generation): { "is_write_index": true } });
+    if !is_built {
+        aliases[names.public_alias(generation.view())] = public_alias();
+    }
     json!({
-        "settings": { "index": {
-            "number_of_shards": settings.shards,
-            "number_of_replicas": settings.replicas,
-            "refresh_interval": settings.refresh_interval,
-        } },
+        "settings": { "index": index },
         "mappings": {
             "_meta": { DEFINITION: generation.definition },
             "dynamic": false,
@@ -76,11 +80,19 @@ pub fn create_index(generation: &Generation, names: &IndexNames, settings: &Sett
                 "document": document,
             },
         },
-        "aliases": {
-            names.write_alias(generation): { "is_write_index": true },
-            names.public_alias(generation.view()): public_alias(),
-        },
+        "aliases": aliases,
     })
+}
+
+/// The settings of an index that is read and kept in step.
+#[must_use]
+pub fn served(settings: &Settings) -> Value {
+    json!({ "number_of_replicas": settings.replicas, "refresh_interval": settings.refresh_interval })
+}
+
+/// Those of one that is filled as fast as it goes.
+fn unserved() -> Value {
+    json!({ "number_of_replicas": 0, "refresh_interval": "-1" })
 }
 
 /// What the public alias shows.
@@ -193,7 +205,6 @@ fn kept() -> Value {
 #[cfg(test)]
 mod tests {
     use bytesize::ByteSize;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::State;
@@ -306,12 +317,7 @@ mod tests {
             "type": "ORDER",
             "opensearch": { "mappings": { "dynamic": false, "properties": { "status": { "type": "keyword" } } } },
         });
-        let generation = Generation {
-            definition: serde_json::from_value(definition).unwrap(),
-            number: 1,
-            state: State::Live,
-            created_at: Timestamp::UNIX_EPOCH,
-        };
+        let generation = Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live);
         let settings = Settings {
             auth: crate::opensearch::Auth::Basic,
             region: String::new(),

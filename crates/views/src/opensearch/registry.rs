@@ -6,19 +6,25 @@
 //! the next start. So a registered generation has its index, always, and a model with mappings that OpenSearch does not
 //! take registers nothing.
 //!
+//! A generation that is built later is registered first: the number is taken by the same kind of write, so two who begin at once
+//! cannot both. A change of state is a write on condition that the entry is as it was read.
+//!
 //! Of a registered generation missing aliases are made again, an index is not: its events are behind the committed
 //! offsets of its group, so an empty one would stay empty. Its sink waits, loudly, until it is back.
 
+mod building;
+mod entry;
+
 use aqueduct_contract::Names;
 use aqueduct_model::{Model, View};
-use jiff::Timestamp;
 use opensearch::OpenSearch;
 use opensearch::http::Method;
 use serde_json::{Value, json};
 
+use self::entry::Entry;
 use super::request::{Answer, send};
 use super::{IndexNames, Settings, mappings};
-use crate::{Error, Generation, Served, State, definition};
+use crate::{Change, Error, Generation, Served, State, definition};
 
 /// The views of one cluster and index prefix.
 #[derive(Clone, Debug)]
@@ -41,7 +47,7 @@ impl Registry {
         })
     }
 
-    /// Makes generation 1 of every view of the model that is not registered, and returns what is live. Safe to call by
+    /// Makes generation 1 of every view of the model that is not registered, and returns what is consumed. Safe to call by
     /// many at once; calling it again does nothing.
     pub async fn ensure(&self, model: &Model) -> Result<Served, Error> {
         self.create_registry().await?;
@@ -55,52 +61,73 @@ impl Registry {
                 self.create_first(view).await?;
             }
         }
-        let mut live = self.generations().await?;
-        live.retain(|generation| generation.state == State::Live);
-        for generation in &live {
+        let all = self.generations().await?;
+        for generation in all.iter().filter(|generation| generation.state == State::Live) {
             self.complete(generation).await?;
         }
-        Ok(Served::compare(live, &wanted))
+        Ok(Served::compare(all, &wanted))
     }
 
     /// Every generation, by view and number. Fails while nothing was ever registered under this prefix.
     pub async fn generations(&self) -> Result<Vec<Generation>, Error> {
+        let entries = self.entries().await?;
+        let generations = entries.into_iter().map(|entry| entry.generation);
+        Ok(generations.filter(|generation| generation.state != State::Cancelled).collect())
+    }
+
+    /// Every change of state, of one view or of all, the oldest first.
+    pub async fn history(&self, view: Option<&str>) -> Result<Vec<Change>, Error> {
+        let entries = self.entries().await?.into_iter();
+        let entries = entries.filter(|entry| view.is_none_or(|view| view == entry.generation.view()));
+        let mut changes: Vec<Change> = entries
+            .map(|entry| entry.changes())
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        changes.sort_by_key(|change| change.at);
+        Ok(changes)
+    }
+
+    /// What is registered, by view and number, with what was cancelled.
+    async fn entries(&self) -> Result<Vec<Entry>, Error> {
         let index = &self.index;
         // A search finds only what was refreshed; another worker may have written a moment ago.
         self.send(Method::Post, &format!("{index}/_refresh"), None).await?.accepted()?;
-        let all = json!({ "size": 10_000, "sort": ["view", "generation"] });
+        let all = json!({ "size": 10_000, "sort": ["view", "generation"], "seq_no_primary_term": true });
         let found = self.send(Method::Post, &format!("{index}/_search"), Some(all)).await?.accepted()?;
-        found["hits"]["hits"].as_array().into_iter().flatten().map(|hit| read(&hit["_source"])).collect()
+        found["hits"]["hits"].as_array().into_iter().flatten().map(|hit| Entry::read(hit.clone())).collect()
     }
 
     async fn create_registry(&self) -> Result<(), Error> {
+        let mappings = json!({ "dynamic": "strict", "properties": {
+            "view": { "type": "keyword" },
+            "generation": { "type": "integer" },
+            "type": { "type": "keyword" },
+            "state": { "type": "keyword" },
+            "definition": { "type": "object", "enabled": false },
+            "digest": { "type": "keyword" },
+            "created_at": { "type": "date" },
+            "changed_at": { "type": "date" },
+            "loaded_at": { "type": "date" },
+            "index_made": { "type": "boolean" },
+            "changes": { "type": "object", "enabled": false },
+        } });
         let body = json!({
             "settings": { "index": { "number_of_shards": 1, "number_of_replicas": self.settings.replicas } },
-            "mappings": { "dynamic": "strict", "properties": {
-                "view": { "type": "keyword" },
-                "generation": { "type": "integer" },
-                "type": { "type": "keyword" },
-                "state": { "type": "keyword" },
-                "definition": { "type": "object", "enabled": false },
-                "digest": { "type": "keyword" },
-                "created_at": { "type": "date" },
-            } },
+            "mappings": mappings,
         });
         let answer = self.send(Method::Put, &self.index, Some(body)).await?;
-        if answer.is_error("resource_already_exists_exception") {
-            Ok(())
-        } else {
-            answer.accepted().map(drop)
+        if !answer.is_error("resource_already_exists_exception") {
+            return answer.accepted().map(drop);
         }
+        // A release before this one may have made it, with less.
+        let path = format!("{}/_mapping", self.index);
+        self.send(Method::Put, &path, Some(mappings)).await?.accepted().map(drop)
     }
 
     async fn create_first(&self, view: &View) -> Result<(), Error> {
-        let mut generation = Generation {
-            definition: view.clone(),
-            number: 1,
-            state: State::Live,
-            created_at: Timestamp::now(),
-        };
+        let mut generation = Generation::new(view.clone(), 1, State::Live);
         self.check_public_name(&generation).await?;
         let index = self.names.index(&generation);
         let body = mappings::create_index(&generation, &self.names, &self.settings);
@@ -110,7 +137,10 @@ impl Registry {
         } else {
             answer.accepted()?;
         }
-        self.register(&generation).await
+        if self.register(&generation, "registered").await? {
+            tracing::info!(view = view.name, generation = 1, "registered a view and made its index");
+        }
+        Ok(())
     }
 
     /// What the index of a worker that was faster, or of a start that was cut off, was made from.
@@ -123,24 +153,15 @@ impl Registry {
         }
     }
 
-    async fn register(&self, generation: &Generation) -> Result<(), Error> {
-        let body = json!({
-            "view": generation.view(),
-            "generation": generation.number,
-            "type": generation.definition.type_name,
-            "state": State::LIVE,
-            "definition": generation.definition.definition(),
-            "digest": definition::digest(&generation.definition),
-            "created_at": aqueduct_contract::format_time(generation.created_at),
-        });
+    /// Makes the entry of a generation; `false` when there is one already.
+    async fn register(&self, generation: &Generation, why: &str) -> Result<bool, Error> {
         let path = format!("{}/_create/{}", self.index, generation.sink());
+        let body = entry::body(generation, why);
         let answer = self.send(Method::Put, &path, Some(body)).await?;
         if answer.status == 409 {
-            // Another worker was first.
-            return Ok(());
+            return Ok(false);
         }
-        tracing::info!(view = generation.view(), generation = 1, "registered a view and made its index");
-        answer.accepted().map(drop)
+        answer.accepted().map(|_| true)
     }
 
     /// Makes the aliases that a live generation's index should have.
@@ -194,19 +215,6 @@ impl Registry {
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Error> {
         send(&self.client, method, path, body).await
     }
-}
-
-fn read(source: &Value) -> Result<Generation, Error> {
-    let unreadable =
-        |what: &dyn std::fmt::Display| Error::Registry(format!("view {}: {what}", source["view"]));
-    Ok(Generation {
-        definition: serde_json::from_value(source["definition"].clone())
-            .map_err(|error| unreadable(&error))?,
-        number: serde_json::from_value(source["generation"].clone()).map_err(|error| unreadable(&error))?,
-        state: State::read(source["state"].as_str().unwrap_or_default()),
-        created_at: serde_json::from_value(source["created_at"].clone())
-            .map_err(|error| unreadable(&error))?,
-    })
 }
 
 fn taken(generation: &Generation, name: String) -> Error {

@@ -1,4 +1,5 @@
-//! The SQL that makes a generation: table, indexes, public view.
+//! The SQL that makes a generation: table, key, indexes, public view. Key and indexes are steps of their own, since they are
+//! made faster after a table was filled than while it is.
 //!
 //! The table has no constraint beyond its key. Uniqueness and presence are the write side's business: two items may
 //! swap a value, and their events arrive in either order.
@@ -25,7 +26,7 @@ pub fn table_name(generation: &Generation) -> String {
     format!("{}__g{}", generation.view(), generation.number)
 }
 
-/// Makes the table. Keys compare as bytes (`COLLATE "C"`), so that their order is the same on every server.
+/// Makes the table, without its key. Keys compare as bytes (`COLLATE "C"`), so that their order is the same on every server.
 pub fn create_table(generation: &Generation) -> Result<String, QuoteError> {
     let mut columns: Vec<String> = OWN_COLUMNS
         .iter()
@@ -35,7 +36,23 @@ pub fn create_table(generation: &Generation) -> Result<String, QuoteError> {
         columns.push(format!("{} {}", identifier(&column.name)?, column.column_type));
     }
     let table = identifier(&table_name(generation))?;
-    Ok(format!("CREATE TABLE {table} (\n    {},\n    PRIMARY KEY (tenant, id)\n)", columns.join(",\n    ")))
+    Ok(format!("CREATE TABLE {table} (\n    {}\n)", columns.join(",\n    ")))
+}
+
+/// Makes the keys of the tables.
+pub fn create_key(generation: &Generation) -> Result<Vec<String>, QuoteError> {
+    let table = identifier(&table_name(generation))?;
+    Ok(vec![format!("ALTER TABLE {table} ADD PRIMARY KEY (tenant, id)")])
+}
+
+/// Drops the tables, those that are there.
+pub fn drop_tables(generation: &Generation) -> Result<Vec<String>, QuoteError> {
+    Ok(vec![format!("DROP TABLE IF EXISTS {}", identifier(&table_name(generation))?)])
+}
+
+/// Has the planner know what the tables hold.
+pub fn analyze(generation: &Generation) -> Result<Vec<String>, QuoteError> {
+    Ok(vec![format!("ANALYZE {}", identifier(&table_name(generation))?)])
 }
 
 /// Says in the database what the table is.
@@ -99,7 +116,6 @@ fn index_name(table: &str, column: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
@@ -107,16 +123,12 @@ mod tests {
 
     fn generation(name: &str, columns: Value) -> Generation {
         let definition = json!({ "name": name, "type": "ORDER", "postgres": { "columns": columns } });
-        Generation {
-            definition: serde_json::from_value(definition).unwrap(),
-            number: 1,
-            state: State::Live,
-            created_at: Timestamp::UNIX_EPOCH,
-        }
+        Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live)
     }
 
     fn everything(generation: &Generation) -> String {
         let mut statements = vec![create_table(generation).unwrap(), comment_table(generation).unwrap()];
+        statements.extend(create_key(generation).unwrap());
         statements.extend(create_indexes(generation).unwrap());
         statements.push(create_public_view(generation).unwrap());
         statements.join(";\n\n")

@@ -3,19 +3,21 @@
 //! Registration and what is registered are made in one transaction: a registered generation has its table, always.
 //! Workers that start at once wait for each other at an advisory lock, and all but the first find the work done.
 //!
+//! A change of a generation locks its row, so that two of them come one after the other, and no other generation waits.
+//!
 //! What holds no data (indexes, the public view) is made again when it is missing. A table is not: its events are
 //! behind the committed offsets of its group, so an empty one would stay empty. Its sink waits, loudly, until it is
 //! back.
 
+mod building;
+
 use aqueduct_model::{Model, View};
-use jiff::Timestamp;
-use sqlx::postgres::PgRow;
-use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::ddl;
 use super::quote::{QuoteError, identifier};
-use crate::{Error, Generation, Served, State, definition};
+use crate::{Change, Error, Generation, Served, State, definition};
 
 /// The views of one database.
 #[derive(Clone, Debug)]
@@ -30,29 +32,26 @@ impl Registry {
         Registry { pool }
     }
 
-    /// Makes generation 1 of every view of the model that is not registered, and returns what is live. Safe to call by
+    /// Makes generation 1 of every view of the model that is not registered, and returns what is consumed. Safe to call by
     /// many at once; calling it again does nothing.
     pub async fn ensure(&self, model: &Model) -> Result<Served, Error> {
         self.migrate().await?;
         let wanted: Vec<View> =
             model.types().flat_map(|of| &of.views).filter_map(definition::in_postgres).collect();
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtext('aqueduct.views'))")
-            .execute(&mut *transaction)
-            .await?;
+        lock(&mut transaction).await?;
         let registered = generations(&mut transaction).await?;
         for view in &wanted {
             if registered.iter().all(|generation| generation.view() != view.name) {
                 create_first(&mut transaction, view).await?;
             }
         }
-        let mut live = generations(&mut transaction).await?;
-        live.retain(|generation| generation.state == State::Live);
-        for generation in &live {
+        let all = generations(&mut transaction).await?;
+        for generation in all.iter().filter(|generation| generation.state == State::Live) {
             complete(&mut transaction, generation).await?;
         }
         transaction.commit().await?;
-        Ok(Served::compare(live, &wanted))
+        Ok(Served::compare(all, &wanted))
     }
 
     async fn migrate(&self) -> Result<(), Error> {
@@ -69,6 +68,24 @@ impl Registry {
     pub async fn generations(&self) -> Result<Vec<Generation>, Error> {
         generations(&mut *self.pool.acquire().await?).await
     }
+
+    /// Every change of state, of one view or of all, the oldest first.
+    pub async fn history(&self, view: Option<&str>) -> Result<Vec<Change>, Error> {
+        let changes = sqlx::query_scalar(
+            "SELECT to_jsonb(c) || jsonb_build_object('from', from_state, 'to', to_state) \
+             FROM aqueduct_internal.view_changes c WHERE view = coalesce($1, view) ORDER BY id",
+        );
+        let changes: Vec<Value> = changes.bind(view).fetch_all(&self.pool).await?;
+        let read =
+            |change| serde_json::from_value(change).map_err(|error| Error::Registry(error.to_string()));
+        changes.into_iter().map(read).collect()
+    }
+}
+
+/// Waits for others who make generations; until the end of the transaction.
+async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('aqueduct.views'))").execute(connection).await?;
+    Ok(())
 }
 
 fn migrations() -> sqlx::migrate::Migrator {
@@ -83,58 +100,78 @@ fn migrations() -> sqlx::migrate::Migrator {
 }
 
 async fn generations(connection: &mut PgConnection) -> Result<Vec<Generation>, Error> {
-    let rows = sqlx::query(
-        "SELECT view, generation, state, definition, to_char(created_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created_at \
-         FROM aqueduct_internal.views ORDER BY view, generation",
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(read).collect()
-}
-
-fn read(row: &PgRow) -> Result<Generation, Error> {
-    let view: String = row.try_get("view")?;
-    let unreadable = |what: &dyn std::fmt::Display| Error::Registry(format!("view {view}: {what}"));
-    let number: i32 = row.try_get("generation")?;
-    let created_at: String = row.try_get("created_at")?;
-    let definition: Json<serde_json::Value> = row.try_get("definition")?;
-    Ok(Generation {
-        definition: serde_json::from_value(definition.0).map_err(|error| unreadable(&error))?,
-        number: u32::try_from(number).map_err(|error| unreadable(&error))?,
-        state: State::read(row.try_get("state")?),
-        created_at: created_at.parse().map_err(|error| unreadable(&error))?,
-    })
+    // As JSON, so that columns which a release before this one did not make are missing and no error.
+    let entries =
+        sqlx::query_scalar("SELECT to_jsonb(v) FROM aqueduct_internal.views v ORDER BY view, generation");
+    let entries: Vec<Value> = entries.fetch_all(connection).await?;
+    entries.into_iter().map(Generation::read).collect()
 }
 
 async fn create_first(connection: &mut PgConnection, view: &View) -> Result<(), Error> {
-    let generation =
-        Generation { definition: view.clone(), number: 1, state: State::Live, created_at: Timestamp::now() };
-    let table = ddl::table_name(&generation);
-    if exists(connection, &generation, &table).await? {
-        return Err(Error::Taken { view: view.name.clone(), name: table });
+    let generation = Generation::new(view.clone(), 1, State::Live);
+    register(connection, &generation, "registered").await?;
+    for statement in ddl::create_key(&generation).map_err(in_name(&generation))? {
+        execute(connection, statement).await?;
     }
-    let name_error = |source| Error::Name { view: view.name.clone(), source };
-    execute(connection, ddl::create_table(&generation).map_err(name_error)?).await?;
-    execute(connection, ddl::comment_table(&generation).map_err(name_error)?).await?;
-    sqlx::query(
-        "INSERT INTO aqueduct_internal.views (view, generation, type, state, definition, digest, created_at) \
-         VALUES ($1, 1, $2, $3, $4, $5, $6::timestamptz)",
-    )
-    .bind(&view.name)
-    .bind(view.type_name.as_str())
-    .bind(State::LIVE)
-    .bind(view.definition())
-    .bind(definition::digest(view))
-    .bind(aqueduct_contract::format_time(generation.created_at))
-    .execute(connection)
-    .await?;
     tracing::info!(view = view.name, generation = 1, "registered a view and made its table");
     Ok(())
 }
 
+/// Makes the tables of a generation, without key and indexes, and its entry.
+async fn register(connection: &mut PgConnection, generation: &Generation, why: &str) -> Result<(), Error> {
+    let table = ddl::table_name(generation);
+    if exists(connection, generation, &table).await? {
+        return Err(Error::Taken { view: generation.view().to_owned(), name: table });
+    }
+    execute(connection, ddl::create_table(generation).map_err(in_name(generation))?).await?;
+    execute(connection, ddl::comment_table(generation).map_err(in_name(generation))?).await?;
+    let view = &generation.definition;
+    sqlx::query(
+        "INSERT INTO aqueduct_internal.views \
+         (view, generation, type, state, definition, digest, created_at, changed_at, loaded_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7::timestamptz, $7::timestamptz, $8::timestamptz)",
+    )
+    .bind(&view.name)
+    .bind(i64::from(generation.number))
+    .bind(view.type_name.as_str())
+    .bind(generation.state.as_str())
+    .bind(view.definition())
+    .bind(definition::digest(view))
+    .bind(aqueduct_contract::format_time(generation.created_at))
+    .bind(generation.loaded.map(aqueduct_contract::format_time))
+    .execute(&mut *connection)
+    .await?;
+    note(connection, generation, None, generation.state, why).await
+}
+
+/// Writes a change of state into the history.
+async fn note(
+    connection: &mut PgConnection,
+    generation: &Generation,
+    from: Option<State>,
+    to: State,
+    why: &str,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO aqueduct_internal.view_changes (view, generation, from_state, to_state, why) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(generation.view())
+    .bind(i64::from(generation.number))
+    .bind(from.map(State::as_str))
+    .bind(to.as_str())
+    .bind(why)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn in_name(generation: &Generation) -> impl Fn(QuoteError) -> Error {
+    |source| Error::Name { view: generation.view().to_owned(), source }
+}
+
 /// Makes what a live generation's table should have around it.
 async fn complete(connection: &mut PgConnection, generation: &Generation) -> Result<(), Error> {
-    let name_error = |source: QuoteError| Error::Name { view: generation.view().to_owned(), source };
     let table = ddl::table_name(generation);
     if !exists(connection, generation, &table).await? {
         tracing::error!(
@@ -144,11 +181,11 @@ async fn complete(connection: &mut PgConnection, generation: &Generation) -> Res
         );
         return Ok(());
     }
-    for statement in ddl::create_indexes(generation).map_err(name_error)? {
+    for statement in ddl::create_indexes(generation).map_err(in_name(generation))? {
         execute(connection, statement).await?;
     }
     if !exists(connection, generation, generation.view()).await? {
-        return execute(connection, ddl::create_public_view(generation).map_err(name_error)?).await;
+        return execute(connection, ddl::create_public_view(generation).map_err(in_name(generation))?).await;
     }
     let ours: bool =
         sqlx::query_scalar(SHOWS_A_GENERATION).bind(generation.view()).fetch_one(connection).await?;
@@ -169,8 +206,7 @@ const SHOWS_A_GENERATION: &str = "SELECT EXISTS (\
     WHERE g.view = $1 AND r.ev_class = to_regclass(quote_ident($1)))";
 
 async fn exists(connection: &mut PgConnection, generation: &Generation, name: &str) -> Result<bool, Error> {
-    let name =
-        identifier(name).map_err(|source| Error::Name { view: generation.view().to_owned(), source })?;
+    let name = identifier(name).map_err(in_name(generation))?;
     Ok(sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(name).fetch_one(connection).await?)
 }
 
