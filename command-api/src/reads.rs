@@ -6,7 +6,7 @@ pub(crate) mod waiting;
 use std::time::Duration;
 
 use aqueduct_contract::Names;
-use aqueduct_views::{Error, Generation, ReadError, opensearch, postgres};
+use aqueduct_views::{Error, Generation, ReadError, State, opensearch, postgres};
 use axum::http::{HeaderValue, header};
 
 use crate::problem::{Code, Problem, Result};
@@ -51,9 +51,10 @@ impl Reads {
 }
 
 /// The live generation of a view.
-pub(crate) fn named<'a>(live: &'a [Generation], view: &str, store: &str) -> Result<&'a Generation> {
-    live.iter().find(|generation| generation.view() == view).ok_or_else(|| {
-        let known: Vec<&str> = live.iter().map(Generation::view).collect();
+pub(crate) fn named<'a>(consumed: &'a [Generation], view: &str, store: &str) -> Result<&'a Generation> {
+    let live = consumed.iter().filter(|generation| generation.state == State::Live);
+    live.clone().find(|generation| generation.view() == view).ok_or_else(|| {
+        let known: Vec<&str> = live.map(Generation::view).collect();
         let shown: String = view.chars().take(80).collect();
         let detail = format!("there is no view {shown:?} in {store}; there are {}", known.join(", "));
         Problem::new(Code::ViewUnknown, detail)

@@ -14,6 +14,7 @@ mod dead_letters;
 mod engine;
 mod faults;
 mod fleet;
+mod following;
 mod generations;
 mod lag;
 mod layers;

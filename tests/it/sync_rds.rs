@@ -357,6 +357,7 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
     let generation = Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live);
     let mut statements =
         vec![ddl::create_table(&generation).unwrap(), ddl::comment_table(&generation).unwrap()];
+    statements.extend(ddl::create_key(&generation).unwrap());
     statements.extend(ddl::create_indexes(&generation).unwrap());
     statements.push(ddl::create_public_view(&generation).unwrap());
     for statement in statements {

@@ -131,10 +131,12 @@ async fn the_differing_views_are_a_metric() {
     let changed = ORDER.replace("customer_name:", "customer:");
     let served = in_postgres(&settings, &model(&[&changed, PRODUCT])).await.unwrap();
     let metrics = prometheus::Registry::new();
-    served.export(&metrics).unwrap();
+    aqueduct_views::Metrics::new(&metrics).unwrap().show(&served);
     let text = prometheus::TextEncoder::new().encode_to_string(&metrics.gather()).unwrap();
     assert!(text.contains("aqueduct_view_differs{view=\"orders\"} 1"), "{text}");
     assert!(text.contains("aqueduct_view_differs{view=\"product\"} 0"), "{text}");
+    assert!(text.contains("aqueduct_view_generations{state=\"live\",view=\"orders\"} 1"), "{text}");
+    assert!(text.contains("aqueduct_view_generations{state=\"previous\",view=\"orders\"} 0"), "{text}");
 }
 
 #[tokio::test]

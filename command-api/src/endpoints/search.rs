@@ -35,8 +35,8 @@ pub(crate) async fn handle(
     OptionalBody(body): OptionalBody<Search>,
 ) -> Result<Json<Value>> {
     let indexes = &api.reads.indexes;
-    let live = indexes.live().await?;
-    let generation = named(&live, &path.view, "OpenSearch")?;
+    let generations = indexes.consumed().await?;
+    let generation = named(&generations, &path.view, "OpenSearch")?;
     let mappings = generation.definition.opensearch.as_ref().and_then(|view| view.mappings.as_ref());
     let asked = body.understand(&path.tenant, Fields { view: &path.view, mappings })?;
     let at_least = AtLeast::read(&path.tenant, parameters.token.as_deref(), &headers)?;

@@ -41,8 +41,8 @@ pub(crate) async fn handle(
     Context(origin): Context,
 ) -> Result<Json<Rows>> {
     let tables = &api.reads.tables;
-    let live = tables.live().await?;
-    let generation = named(&live, &path.view, "Postgres")?;
+    let generations = tables.consumed().await?;
+    let generation = named(&generations, &path.view, "Postgres")?;
     let columns: Vec<_> = generation.definition.postgres.iter().flat_map(columns).collect();
     let mut selection = selection::read(&path.tenant, &path.view, &columns, &parameters)?;
     let at_least = AtLeast::read(&path.tenant, selection.token.as_deref(), &headers)?;

@@ -33,8 +33,8 @@ pub(crate) async fn handle(
         ));
     }
     let generations = [
-        (Store::Postgres, api.reads.tables.live().await.ok()),
-        (Store::OpenSearch, api.reads.indexes.live().await.ok()),
+        (Store::Postgres, api.reads.tables.consumed().await.ok()),
+        (Store::OpenSearch, api.reads.indexes.consumed().await.ok()),
     ];
     let mut events = Vec::new();
     for stored in &found {
@@ -78,12 +78,12 @@ async fn read_models(
     let data = api.data.get(key).await?.map(|item| item.version.get());
     let group = api.names.data_group();
     let mut found = vec![state(api, stored, "dynamodb", "data", None, &group, Ok(data)).await?];
-    for (store, live) in generations {
-        let Some(live) = live else {
+    for (store, consumed) in generations {
+        let Some(consumed) = consumed else {
             found.push(json!({ "store": store.name(), "state": "unknown" }));
             continue;
         };
-        for generation in live.iter().filter(|one| one.definition.type_name == *key.type_name()) {
+        for generation in consumed.iter().filter(|one| one.definition.type_name == *key.type_name()) {
             let group = api.names.view_group(store.worker(), generation.view(), generation.number);
             let version = api.reads.version(*store, generation, key).await;
             let version = version.map_err(|error| tracing::warn!(%error, "a view cannot be asked"));

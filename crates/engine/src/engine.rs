@@ -56,6 +56,11 @@ impl Engine {
         })
     }
 
+    /// Shows nothing on `/metrics` any more of how a group stands that has ended for good. What it counted stays.
+    pub fn forget(&self, group: &str) {
+        GroupMetrics::new(&self.metrics, group).forget_group();
+    }
+
     /// Runs one group until `stop`, then drains it and commits. A process runs several at the same time. An error means
     /// that the process should end: what was not committed is read again.
     pub async fn run<S: Sink>(

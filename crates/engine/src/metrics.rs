@@ -217,6 +217,24 @@ impl GroupMetrics {
         self.all.records_lost.with_label_values(&labels).inc_by(records.unsigned_abs());
     }
 
+    /// The group is no more.
+    pub(crate) fn forget_group(&self) {
+        let all = &self.all;
+        for gauges in [
+            &all.in_flight,
+            &all.assigned,
+            &all.paused,
+            &all.braked,
+            &all.window_bytes,
+            &all.batch_limit,
+            &all.lanes_limit,
+            &all.letters,
+        ] {
+            // Fails when it was never set.
+            let _ = gauges.remove_label_values(&[&self.group]);
+        }
+    }
+
     /// Another process speaks for the partition now.
     pub(crate) fn forget(&self, topic: &str, partition: i32) {
         let labels = [&*self.group, topic, &partition.to_string()];

@@ -1,12 +1,16 @@
-//! What workers do alike: consumer groups that the probes show, and for workers of views one for each live generation.
+//! What workers do alike: consumer groups that the probes show, and for workers of views one for each generation.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use aqueduct_contract::{Names, Worker};
 use aqueduct_engine::{Engine, Group, Metrics, Progress, Sink};
 use aqueduct_store::{EventStore, Letters};
-use aqueduct_views::{Error, Generation, Served, until_reached};
+use aqueduct_views::{Error, Followed, Generation, Registry, until_reached};
+use tokio::task::JoinSet;
 
-use crate::{Service, groups};
+use crate::Service;
+use crate::following::Following;
 
 impl Service {
     /// The engine of this process, once Kafka was reached. One is enough for all its groups.
@@ -31,28 +35,38 @@ impl Service {
         self.spawn("group", async move { engine.run(group, sink, progress, stop).await });
     }
 
-    /// Runs a group for each live generation that the registry in `server` lists, once `ensure` has reached it; `sink`
-    /// makes what the group writes to. Until then the process is not ready, and says so.
-    pub async fn consume_views<S: Sink, Ensured: Future<Output = Result<Served, Error>>>(
+    /// Runs a group for each generation of a view that the registry in `server` has consumed, once it was reached, and follows
+    /// what it says from then on; `sink` makes what a group writes to. Until it is reached the process is not ready, and says so.
+    pub async fn consume_views<R: Registry, S: Sink>(
         &self,
         worker: Worker,
         server: &str,
-        ensure: impl Fn() -> Ensured,
-        sink: impl Fn(Generation) -> Result<S, Error>,
+        registry: Followed<R>,
+        sink: impl Fn(Generation) -> Result<S, Error> + Send + 'static,
     ) -> anyhow::Result<()> {
-        let registry = format!("{server}, which holds the list of the views to keep");
-        self.waits_for(&registry);
-        let reached =
-            until_reached(server, ensure, |error| self.waits_for(format!("{registry}: {error}"))).await;
+        let list = format!("{server}, which holds the list of the views to keep");
+        self.waits_for(&list);
+        let waiting = |error: &Error| self.waits_for(format!("{list}: {error}"));
+        let reached = until_reached(server, || registry.ensure(), waiting).await;
         let served = reached.with_context(|| server.to_owned())?;
-        served.export(&self.registry)?;
+        served.report();
 
-        let names = Names::new(&self.settings.prefix);
-        let engine = self.engine().await?;
-        for generation in served.generations {
-            let group = groups::view_group(&names, worker, &generation);
-            self.consume(&engine, group, sink(generation)?);
-        }
+        let settings = &self.settings;
+        let mut following = Following {
+            worker,
+            names: Names::new(&settings.prefix),
+            engine: self.engine().await?,
+            health: self.health.clone(),
+            stall_timeout: settings.engine.stall_timeout,
+            metrics: aqueduct_views::Metrics::new(&self.registry)?,
+            stop: self.stop.clone(),
+            sink,
+            running: BTreeMap::new(),
+            groups: JoinSet::new(),
+        };
+        following.follow(&served)?;
+        let every = settings.views.poll_interval;
+        self.spawn("views", following.run(registry, every));
         Ok(())
     }
 }

@@ -42,6 +42,12 @@ impl Health {
         self.ready.set(name.into(), Arc::new(check));
     }
 
+    /// Removes both checks of a part that is no more.
+    pub fn forget(&self, name: &str) {
+        self.live.forget(name);
+        self.ready.forget(name);
+    }
+
     pub(crate) fn liveness(&self) -> Report {
         self.live.report()
     }
@@ -57,6 +63,10 @@ struct Checks(Arc<Mutex<BTreeMap<String, Check>>>);
 impl Checks {
     fn set(&self, name: String, check: Check) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, check);
+    }
+
+    fn forget(&self, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     fn report(&self) -> Report {

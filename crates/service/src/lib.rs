@@ -12,6 +12,7 @@
 mod admin;
 mod cli;
 mod consume;
+mod following;
 pub mod groups;
 mod health;
 mod log_line;

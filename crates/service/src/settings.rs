@@ -40,6 +40,8 @@ pub struct Settings {
     pub postgres: aqueduct_views::postgres::Settings,
     /// The cluster of the search views.
     pub opensearch: aqueduct_views::opensearch::Settings,
+    /// The generations of views.
+    pub views: Views,
     /// The consumer engine of the workers.
     pub engine: aqueduct_engine::Settings,
     /// The HTTP interface of command-api.
@@ -58,6 +60,15 @@ pub struct Settings {
 pub struct Model {
     /// The folder of model files.
     pub dir: PathBuf,
+}
+
+/// `[views]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Views {
+    /// How often a worker asks its registry which generations to keep.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
 }
 
 /// `[api]`

@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use aqueduct_contract::{ItemKey, TypeName};
 use aqueduct_model::View;
 use jiff::Timestamp;
-use prometheus::{IntGaugeVec, Opts, Registry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -180,13 +179,15 @@ pub struct Served {
     /// What is consumed, by view and number: of each view the live generation, those before it that are not retired, and one
     /// that is loaded and waits to be live.
     pub generations: Vec<Generation>,
+    /// View and state of every generation, whether or not it is consumed.
+    pub states: Vec<(String, State)>,
     /// Each view of model and registry, and whether the two differ about it.
     pub differs: BTreeMap<String, bool>,
 }
 
 impl Served {
-    /// Compares what is live with what the model wants, and logs each difference. It changes nothing: a changed
-    /// definition becomes a new generation by a rebuild.
+    /// Compares what is live with what the model wants. It changes nothing: a changed definition becomes a new generation by
+    /// a rebuild.
     pub(crate) fn compare(mut generations: Vec<Generation>, wanted: &[View]) -> Served {
         let live: Vec<&Generation> =
             generations.iter().filter(|generation| generation.state == State::Live).collect();
@@ -197,29 +198,20 @@ impl Served {
                 let wants = wanted.iter().find(|view| view.name == name);
                 (name.to_owned(), live.map(|generation| &generation.definition) != wants)
             })
-            .collect::<BTreeMap<_, _>>();
-        for (view, _) in differs.iter().filter(|(_, differs)| **differs) {
+            .collect();
+        let states = generations.iter().map(|one| (one.view().to_owned(), one.state)).collect();
+        generations.retain(Generation::is_consumed);
+        Served { generations, states, differs }
+    }
+
+    /// Logs each view about which the model differs.
+    pub fn report(&self) {
+        for (view, _) in self.differs.iter().filter(|(_, differs)| **differs) {
             tracing::warn!(
                 view,
                 "the model's definition of this view differs from the live generation's, which stays as it is; \
                  a rebuild would bring the new definition"
             );
         }
-        generations.retain(Generation::is_consumed);
-        Served { generations, differs }
-    }
-
-    /// Shows on `/metrics` which views differ: `aqueduct_view_differs`. Once a process.
-    pub fn export(&self, metrics: &Registry) -> Result<(), prometheus::Error> {
-        let options = Opts::new(
-            "aqueduct_view_differs",
-            "1 when the model says something else than the live generation",
-        );
-        let gauge = IntGaugeVec::new(options, &["view"])?;
-        metrics.register(Box::new(gauge.clone()))?;
-        for (view, differs) in &self.differs {
-            gauge.with_label_values(&[view]).set((*differs).into());
-        }
-        Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! The live generations as readers know them: read from a registry, and again when they may have changed.
+//! The consumed generations as readers know them: read from a registry, and again when they may have changed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Error, Generation, State};
+use crate::{Error, Generation};
 
 /// How long a reader goes by what it read. Columns of a view change by a swap alone, which a reader that goes by the old ones
 /// is told by the store.
@@ -14,22 +14,21 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(crate) struct Live(Mutex<Option<(Instant, Arc<[Generation]>)>>);
 
 impl Live {
-    /// The live generations. Requests that find them old read the registry each for itself: in an outage, none waits for
+    /// The consumed generations. Requests that find them old read the registry each for itself: in an outage, none waits for
     /// another's wait.
     pub(crate) async fn get<Load>(&self, load: impl FnOnce() -> Load) -> Result<Arc<[Generation]>, Error>
     where
         Load: Future<Output = Result<Vec<Generation>, Error>>,
     {
-        if let Some((read_at, live)) = &*self.known()
+        if let Some((read_at, consumed)) = &*self.known()
             && read_at.elapsed() < FRESH
         {
-            return Ok(Arc::clone(live));
+            return Ok(Arc::clone(consumed));
         }
         let all = load().await?;
-        let live: Arc<[Generation]> =
-            all.into_iter().filter(|generation| generation.state == State::Live).collect();
-        *self.known() = Some((Instant::now(), Arc::clone(&live)));
-        Ok(live)
+        let consumed: Arc<[Generation]> = all.into_iter().filter(Generation::is_consumed).collect();
+        *self.known() = Some((Instant::now(), Arc::clone(&consumed)));
+        Ok(consumed)
     }
 
     /// Has the next reader look again.

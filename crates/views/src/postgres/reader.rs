@@ -27,8 +27,8 @@ impl Reader {
         Ok(Reader { registry: Registry::new(pool.clone()), pool, live: Live::default() })
     }
 
-    /// The live generations.
-    pub async fn live(&self) -> Result<Arc<[Generation]>, ReadError> {
+    /// The generations that are kept in step, the live ones among them.
+    pub async fn consumed(&self) -> Result<Arc<[Generation]>, ReadError> {
         Ok(self.live.get(|| self.registry.generations()).await?)
     }
 
