@@ -8,7 +8,7 @@ use aqueduct_views::{Error, ForeignItem, Generation, MappingError};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::classify::classify;
-use crate::statements::Upsert;
+use crate::statements::Statements;
 
 /// Writes one generation of a view.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct TableSink {
     pool: PgPool,
     generation: Generation,
     mapper: RowMapper,
-    upsert: Upsert,
+    statements: Statements,
     probe: String,
 }
 
@@ -30,8 +30,8 @@ impl TableSink {
             .map(RowMapper::new)
             .ok_or_else(|| Error::Registry(format!("{} has no table", generation.sink())))?;
         let table = identifier(&ddl::table_name(&generation)).map_err(name_error)?;
-        let upsert = Upsert::new(&generation).map_err(name_error)?;
-        Ok(TableSink { pool, mapper, upsert, probe: format!("SELECT FROM {table} LIMIT 1"), generation })
+        let statements = Statements::new(&generation).map_err(name_error)?;
+        Ok(TableSink { pool, mapper, statements, probe: format!("SELECT FROM {table} LIMIT 1"), generation })
     }
 
     fn item<'r>(&self, record: &'r Record) -> Result<RawItem<'r>, Reason> {
@@ -57,7 +57,7 @@ impl Sink for TableSink {
             items.iter().map(|item| item.as_ref().map_err(Clone::clone).and_then(|item| self.row(item)));
         let mapped: Vec<Result<Row<'_>, Reason>> = mapped.collect();
         let rows: Vec<&Row<'_>> = mapped.iter().filter_map(|row| row.as_ref().ok()).collect();
-        let applied = self.upsert.execute(&self.pool, rows).await.map_err(classify)?;
+        let applied = self.statements.execute(&self.pool, rows).await.map_err(classify)?;
         let outcome = |mapped: &Result<Row<'_>, Reason>| match mapped {
             Err(reason) => Outcome::Poison(reason.clone()),
             Ok(row) if applied.contains(row) => Outcome::Applied,

@@ -1,4 +1,4 @@
-//! The one statement that writes a batch of rows.
+//! What writes a batch of rows: one statement.
 //!
 //! ```sql
 //! WITH applied AS (
@@ -12,6 +12,10 @@
 //! One statement, whatever the number of rows, so that it is prepared once a connection. The guard makes any order and any
 //! repetition of batches end in the latest version; what comes back tells applied from stale. Mostly all or none are applied: then
 //! one row says so, and no keys travel.
+//!
+//! A view with child tables takes several, in one transaction: see [`children`].
+
+mod children;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +23,9 @@ use std::sync::Arc;
 use aqueduct_views::Generation;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, ddl};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
+
+use self::children::Replacement;
 
 /// The rows of a batch that were newer than what the table held.
 #[derive(Debug)]
@@ -38,6 +44,42 @@ impl Applied {
             Applied::All => true,
             Applied::Of(keys) => keys.contains(&(row.tenant.to_owned(), row.id.to_owned())),
         }
+    }
+}
+
+/// What writes the rows of one generation.
+#[derive(Clone, Debug)]
+pub struct Statements {
+    upsert: Upsert,
+    /// In the order of the view.
+    children: Vec<Replacement>,
+}
+
+impl Statements {
+    /// Those for `generation`.
+    pub fn new(generation: &Generation) -> Result<Statements, QuoteError> {
+        let tables = ddl::tables(generation);
+        let children = tables.iter().skip(1).map(Replacement::new).collect::<Result<_, _>>()?;
+        Ok(Statements { upsert: Upsert::new(generation)?, children })
+    }
+
+    /// Writes rows of different keys, with their children, and tells which of them were newer than what the table held.
+    pub async fn execute(&self, pool: &PgPool, rows: Vec<&Row<'_>>) -> Result<Applied, sqlx::Error> {
+        if self.children.is_empty() || rows.is_empty() {
+            return self.upsert.execute(pool, rows).await;
+        }
+        // Whatever the database's default is. Above it, a statement would not see what another transaction committed while
+        // the one before waited for its lock.
+        let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let applied = self.upsert.execute(&mut *transaction, rows.clone()).await?;
+        let changed: Vec<&Row<'_>> = rows.into_iter().filter(|row| applied.contains(row)).collect();
+        if !changed.is_empty() {
+            for (child, replacement) in self.children.iter().enumerate() {
+                replacement.execute(&mut transaction, &changed, child).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(applied)
     }
 }
 
@@ -109,7 +151,11 @@ impl Upsert {
     }
 
     /// Writes rows of different keys and tells which of them were newer than what the table held.
-    pub async fn execute(&self, pool: &PgPool, mut rows: Vec<&Row<'_>>) -> Result<Applied, sqlx::Error> {
+    pub async fn execute(
+        &self,
+        executor: impl PgExecutor<'_>,
+        mut rows: Vec<&Row<'_>>,
+    ) -> Result<Applied, sqlx::Error> {
         if rows.is_empty() {
             return Ok(Applied::All);
         }
@@ -127,7 +173,7 @@ impl Upsert {
         for index in 0..rows[0].values.len() {
             query = query.bind(rows.iter().map(|row| row.values[index].as_deref()).collect::<Vec<_>>());
         }
-        let answer: Vec<(i64, Option<String>, Option<String>)> = query.fetch_all(pool).await?;
+        let answer: Vec<(i64, Option<String>, Option<String>)> = query.fetch_all(executor).await?;
         if answer.first().is_some_and(|(number, ..)| usize::try_from(*number) == Ok(rows.len())) {
             return Ok(Applied::All);
         }

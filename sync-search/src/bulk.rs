@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_body_names_the_version_and_holds_the_document() {
-        let view = SearchView { mappings: None, document: None };
+        let view = SearchView::default();
         let reserved =
             json!({ "tenant": "other", "deleted": true, "customerName": "Ann \"A\"\n", "total": "12.50" });
         let items = [

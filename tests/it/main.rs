@@ -9,6 +9,7 @@
 
 mod api;
 mod artefacts;
+mod child_tables;
 mod compose;
 mod dead_letters;
 mod engine;

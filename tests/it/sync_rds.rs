@@ -9,7 +9,7 @@ use aqueduct_model::PostgresView;
 use aqueduct_service::Settings;
 use aqueduct_sync_rds::classify::ROW_REFUSED;
 use aqueduct_sync_rds::sink::TableSink;
-use aqueduct_sync_rds::statements::Upsert;
+use aqueduct_sync_rds::statements::Statements;
 use aqueduct_tests::{Private, Server, eventually};
 use aqueduct_views::postgres::{Registry, RowMapper, ddl};
 use aqueduct_views::{Generation, MappingError, State};
@@ -350,16 +350,20 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
     let settings = settings().await;
     let pool = settings.postgres.connect_lazy().unwrap();
     let view = r#"o"'; --\"#;
-    let columns = ["x\" text); DROP TABLE y; --", "Größe'\\", "select", "$1", "t.c1"];
-    let definition = json!({ "name": view, "type": "ORDER", "postgres": { "columns": columns.iter().map(|name| {
-        json!({ "name": name, "type": "text", "from": "self.customerName", "index": true })
-    }).collect::<Vec<_>>() } });
+    let columns = |from: &str| {
+        let names = ["x\" text); DROP TABLE y; --", "Größe'\\", "select", "$1", "t.c1"];
+        names.map(|name| json!({ "name": name, "type": "text", "from": from, "index": true }))
+    };
+    let child = json!({ "name": "c\"; --", "each": "[id, id]", "columns": columns("it") });
+    let postgres = json!({ "columns": columns("self.customerName"), "children": [child] });
+    let definition = json!({ "name": view, "type": "ORDER", "postgres": postgres });
     let generation = Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live);
-    let mut statements =
-        vec![ddl::create_table(&generation).unwrap(), ddl::comment_table(&generation).unwrap()];
-    statements.extend(ddl::create_key(&generation).unwrap());
-    statements.extend(ddl::create_indexes(&generation).unwrap());
-    statements.push(ddl::create_public_view(&generation).unwrap());
+    let mut statements = Vec::new();
+    for table in ddl::tables(&generation) {
+        statements.extend([table.create(), table.create_key(), table.comment()].map(Result::unwrap));
+        statements.extend(table.create_indexes().unwrap());
+        statements.push(table.create_public_view().unwrap());
+    }
     for statement in statements {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&pool).await.unwrap();
     }
@@ -369,7 +373,8 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
     let items = ids.map(|id| order(id, 1, json!({ "customerName": id })).to_raw().unwrap());
     let mapper = RowMapper::new(postgres);
     let mapped: Vec<_> = items.iter().map(|item| mapper.row(item).unwrap()).collect();
-    let applied = Upsert::new(&generation).unwrap().execute(&pool, mapped.iter().collect()).await.unwrap();
+    let applied =
+        Statements::new(&generation).unwrap().execute(&pool, mapped.iter().collect()).await.unwrap();
     assert!(mapped.iter().all(|row| applied.contains(row)));
     let name = format!("\"{}\"", view.replace('"', "\"\""));
     let found: Vec<(String, String)> =
@@ -377,8 +382,11 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
             .fetch_all(&pool)
             .await
             .unwrap();
+    let children = "SELECT id, \"select\" FROM \"c\"\"; --\" WHERE position = 1";
+    let children: Vec<(String, String)> = sqlx::query_as(children).fetch_all(&pool).await.unwrap();
     for id in ids {
         assert!(found.contains(&(id.to_owned(), id.to_owned())), "{id}");
+        assert!(children.contains(&(id.to_owned(), id.to_owned())), "{id}");
     }
 }
 

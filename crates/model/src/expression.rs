@@ -7,6 +7,7 @@
 //! | `version` | an integer |
 //! | `createdAt`, `updatedAt` | timestamps; a result is RFC 3339 text in UTC |
 //! | `createdBy`, `updatedBy` | strings |
+//! | `it` | in a child table's columns, the element that the row is of |
 //!
 //! **What is absent.** A plain path (`self.address.city`) is a lookup, and null where any part of it is absent. In every
 //! other expression an absent field is an error, as CEL has it, and the item cannot be shown: write
@@ -38,10 +39,10 @@ use serde_json::Value;
 
 use crate::large_stack::on_large_stack;
 use crate::problem::Mistake;
-use crate::schema::Schema;
+use crate::schema::{Schema, Shape};
 
 pub use paths::Paths;
-pub use scope::Scope;
+pub use scope::{Element, Scope};
 
 /// Characters of a message.
 const MESSAGE_LIMIT: usize = 300;
@@ -55,10 +56,19 @@ pub struct Expression {
 }
 
 enum Compiled {
-    /// `self`, or fields of fields of it.
-    Path(Vec<String>),
+    /// `self` or `it`, or fields of fields of it.
+    Path(Root, Vec<String>),
     /// Anything else.
     Program(IdedExpr),
+}
+
+/// Where a plain path starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    /// `self`
+    Item,
+    /// `it`
+    Element,
 }
 
 /// An expression that does not compile, or gives no value for an item.
@@ -74,13 +84,29 @@ pub struct ExpressionError {
 impl Expression {
     /// Compiles `source`. With a schema, fields of `self` that it rules out are mistakes, too. Needs a large stack.
     pub(crate) fn compile(source: &str, schema: Option<&Schema>) -> Result<Expression, Vec<Mistake>> {
+        Expression::checked(source, |program| check::mistakes(program, schema))
+    }
+
+    /// The same for an expression that also sees `it`, an element of which `element` is known.
+    pub(crate) fn compile_for_elements(
+        source: &str,
+        schema: Option<&Schema>,
+        element: Option<Shape<'_>>,
+    ) -> Result<Expression, Vec<Mistake>> {
+        Expression::checked(source, |program| check::mistakes_for_elements(program, schema, element))
+    }
+
+    fn checked(
+        source: &str,
+        mistakes: impl FnOnce(&IdedExpr) -> Vec<Mistake>,
+    ) -> Result<Expression, Vec<Mistake>> {
         let program = compile::parse(source)?;
-        let mistakes = check::mistakes(&program, schema);
+        let mistakes = mistakes(&program);
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let compiled = match compile::plain_path(&program) {
-            Some(path) => Compiled::Path(path),
+            Some((root, path)) => Compiled::Path(root, path),
             None => Compiled::Program(program),
         };
         Ok(Expression { source: source.into(), compiled: Arc::new(compiled) })
@@ -88,7 +114,7 @@ impl Expression {
 
     /// `self`: all attributes.
     pub(crate) fn whole() -> Expression {
-        Expression { source: "self".into(), compiled: Arc::new(Compiled::Path(Vec::new())) }
+        Expression { source: "self".into(), compiled: Arc::new(Compiled::Path(Root::Item, Vec::new())) }
     }
 
     /// As the model file has it.
@@ -97,44 +123,84 @@ impl Expression {
         &self.source
     }
 
-    /// Whether it is a plain path, which [`Paths`] looks up.
+    /// Whether it is a plain path from `self`, which [`Paths::of`] looks up.
     #[must_use]
     pub fn is_path(&self) -> bool {
         self.path().is_some()
     }
 
+    /// Whether it is a plain path from `it`, which [`Paths::of_elements`] looks up.
+    #[must_use]
+    pub fn is_element_path(&self) -> bool {
+        self.element_path().is_some()
+    }
+
     /// Its fields, if it is a plain path from `self`; empty for `self` itself.
     pub(crate) fn path(&self) -> Option<&[String]> {
+        self.path_from(Root::Item)
+    }
+
+    /// Its fields, if it is a plain path from `it`; empty for `it` itself.
+    pub(crate) fn element_path(&self) -> Option<&[String]> {
+        self.path_from(Root::Element)
+    }
+
+    fn path_from(&self, root: Root) -> Option<&[String]> {
         match &*self.compiled {
-            Compiled::Path(fields) => Some(fields),
-            Compiled::Program(_) => None,
+            Compiled::Path(from, fields) if *from == root => Some(fields),
+            _ => None,
         }
     }
 
     /// Its value for an item.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
         match &*self.compiled {
-            Compiled::Path(fields) => Ok(scope.lookup(fields)),
-            Compiled::Program(program) => self.run(program, scope),
+            Compiled::Path(Root::Item, fields) => Ok(scope.lookup(fields)),
+            Compiled::Path(Root::Element, _) => {
+                Err(self.failed("`it` is known for elements only".to_owned()))
+            }
+            Compiled::Program(program) => {
+                let cost = cost::of(program, scope.size(), 0.0);
+                self.run(program, scope.context(), cost <= cost::LIMIT)
+            }
         }
     }
 
-    fn run(&self, program: &IdedExpr, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
-        let failed = |message: String| {
-            // The interpreter shows values in its messages, whole.
-            let message = message.chars().take(MESSAGE_LIMIT).collect();
-            ExpressionError { expression: self.source.to_string(), message }
-        };
-        if cost::of(program, scope.size()) > cost::LIMIT {
-            return Err(failed("too much work for an item of this size".to_owned()));
+    /// Its value for an element of an item. What all elements of an item take together is bounded as what one item takes.
+    pub fn evaluate_for(&self, element: &Element<'_, '_>) -> Result<Value, ExpressionError> {
+        match &*self.compiled {
+            Compiled::Path(Root::Item, fields) => Ok(element.scope().lookup(fields)),
+            Compiled::Path(Root::Element, fields) => Ok(element.lookup(fields)),
+            Compiled::Program(program) => {
+                let cost = cost::of(program, element.scope().size(), element.size());
+                let affordable = element.scope().spend(cost) <= cost::LIMIT;
+                self.run(program, element.context(), affordable)
+            }
+        }
+    }
+
+    fn failed(&self, message: String) -> ExpressionError {
+        // The interpreter shows values in its messages, whole.
+        let message = message.chars().take(MESSAGE_LIMIT).collect();
+        ExpressionError { expression: self.source.to_string(), message }
+    }
+
+    fn run(
+        &self,
+        program: &IdedExpr,
+        context: &cel::Context<'_, '_>,
+        affordable: bool,
+    ) -> Result<Value, ExpressionError> {
+        if !affordable {
+            return Err(self.failed("too much work for an item of this size".to_owned()));
         }
         // The interpreter is not ours: whatever it does with one item must not end the process.
         let evaluated = catch_unwind(AssertUnwindSafe(|| {
-            let value =
-                cel::Value::resolve_val(program, scope.context()).map_err(|error| error.to_string())?;
+            let value = cel::Value::resolve_val(program, context).map_err(|error| error.to_string())?;
             convert::to_json(value.as_ref())
         }));
-        evaluated.unwrap_or_else(|_| Err("the interpreter failed".to_owned())).map_err(failed)
+        let evaluated = evaluated.unwrap_or_else(|_| Err("the interpreter failed".to_owned()));
+        evaluated.map_err(|message| self.failed(message))
     }
 }
 
@@ -156,7 +222,8 @@ impl TryFrom<String> for Expression {
     type Error = ExpressionError;
 
     fn try_from(source: String) -> Result<Expression, ExpressionError> {
-        let compiled = on_large_stack(|| Expression::compile(&source, None))
+        // Whether it may see `it` was checked where it was first read.
+        let compiled = on_large_stack(|| Expression::compile_for_elements(&source, None, None))
             .unwrap_or_else(|message| Err(vec![message.into()]));
         compiled.map_err(|mistakes| {
             let messages: Vec<String> = mistakes.into_iter().map(|mistake| mistake.message).collect();

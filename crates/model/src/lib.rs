@@ -26,10 +26,10 @@ mod spelling;
 mod type_file;
 mod view;
 
-pub use expression::{Expression, ExpressionError, Paths, Scope};
+pub use expression::{Element, Expression, ExpressionError, Paths, Scope};
 pub use language::SCHEMA;
 pub use model::{Model, Type};
 pub use problem::{Problem, Problems};
 pub use schema::{Schema, Violation};
 pub use sequence::{Sequence, SequenceError};
-pub use view::{Column, ColumnType, ColumnTypeError, PostgresView, SearchView, View};
+pub use view::{ChildTable, Column, ColumnType, ColumnTypeError, PostgresView, SearchView, View};

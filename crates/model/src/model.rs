@@ -101,19 +101,24 @@ impl Model {
     }
 }
 
-/// Types and views that two files define.
+/// Types, views and child tables that are defined twice.
 fn collisions(files: &[(String, TypeFile)]) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut types: BTreeMap<&TypeName, &str> = BTreeMap::new();
-    let mut views: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut named: BTreeMap<&str, (&str, bool)> = BTreeMap::new();
     for (name, file) in files {
         let mut report = Report::new(name.clone());
         if let Some(other) = types.insert(&file.of.name, name) {
             report.add(file.name_place, format!("the type {} is defined in {other}, too", file.of.name));
         }
-        for (view, place) in file.of.views.iter().zip(&file.view_places) {
-            if let Some(other) = views.insert(&view.name, name).filter(|other| other != name) {
-                report.add(*place, format!("the view `{}` is defined in {other}, too", view.name));
+        for of in &file.names {
+            let Some((other, is_child)) = named.insert(&of.name, (name, of.is_child)) else { continue };
+            if of.is_child || is_child {
+                let kind = if is_child { "a child table" } else { "a view" };
+                report.add(of.place, format!("`{}` is the name of {kind} in {other} already", of.name));
+            } else if other != name {
+                // Within a file, a view that stands twice was reported as a key that does.
+                report.add(of.place, format!("the view `{}` is defined in {other}, too", of.name));
             }
         }
         found.extend(report.into_problems());

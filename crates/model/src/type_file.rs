@@ -4,15 +4,14 @@ use aqueduct_contract::{EVENT_PARTITIONS, TypeName};
 
 use crate::document::{Node, Place, parse};
 use crate::problem::Report;
-use crate::view::read::{default_view, read};
+use crate::view::read::{Named, default_view, names, read};
 use crate::{Schema, Sequence, Type, language};
 
 /// A type with the places that other files' mistakes may name.
 pub(crate) struct TypeFile {
     pub(crate) of: Type,
     pub(crate) name_place: Place,
-    /// As many as the type has views.
-    pub(crate) view_places: Vec<Place>,
+    pub(crate) names: Vec<Named>,
 }
 
 /// Reads a file. `None` when something is wrong with it, which `report` then has.
@@ -30,7 +29,7 @@ pub(crate) fn type_file(bytes: &[u8], report: &mut Report) -> Option<TypeFile> {
     let name_node = file.get("type")?;
     // An invalid name was reported by the language; what it names can still be looked at.
     let name = name_node.text().and_then(|text| text.parse().ok()).or_else(|| "UNNAMED".parse().ok())?;
-    let (views, view_places) = views(&file, &name, name_node.place, schema.as_ref(), report);
+    let (views, names) = views(&file, &name, name_node.place, schema.as_ref(), report);
     let whole = |key: &str| file.get(key).and_then(Node::whole);
     let of = Type {
         name,
@@ -40,7 +39,7 @@ pub(crate) fn type_file(bytes: &[u8], report: &mut Report) -> Option<TypeFile> {
         schema_version: whole("schemaVersion").and_then(|number| number.try_into().ok()).unwrap_or(1),
         partitions: whole("partitions").and_then(|number| number.try_into().ok()).unwrap_or(EVENT_PARTITIONS),
     };
-    report.is_empty().then_some(TypeFile { of, name_place: name_node.place, view_places })
+    report.is_empty().then_some(TypeFile { of, name_place: name_node.place, names })
 }
 
 /// Compiles the schema. One that has not the form is looked at for other mistakes only.
@@ -63,12 +62,13 @@ fn views(
     name_place: Place,
     schema: Option<&Schema>,
     report: &mut Report,
-) -> (Vec<crate::View>, Vec<Place>) {
+) -> (Vec<crate::View>, Vec<Named>) {
     match file.get("views") {
-        Some(views) => {
-            let places = views.entries().iter().map(|entry| entry.place).collect();
-            (read(views, name, schema, report), places)
+        Some(views) => (read(views, name, schema, report), names(views)),
+        None => {
+            let view = default_view(name, name_place, report);
+            let named = Named { name: view.name.clone(), place: name_place, is_child: false };
+            (vec![view], vec![named])
         }
-        None => (vec![default_view(name, name_place, report)], vec![name_place]),
     }
 }

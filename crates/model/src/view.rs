@@ -35,10 +35,26 @@ pub struct View {
 
 /// A table beside the columns that every table has (`tenant`, `id`, `item_version`, `deleted`, `created_at`,
 /// `updated_at`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresView {
     /// In the order of the model file.
+    pub columns: Vec<Column>,
+    /// Tables with a row for each element of a list, in the order of the model file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildTable>,
+}
+
+/// A table with a row for each element of a list that an item gives, beside the columns that every such table has (`tenant`,
+/// `id`, `position`, `item_version`). The rows of an item are replaced together, with the item's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChildTable {
+    /// As a view's; views and child tables of a model have different names.
+    pub name: String,
+    /// The list. What gives null has no elements.
+    pub each: Expression,
+    /// In the order of the model file. Their expressions see an element as `it`.
     pub columns: Vec<Column>,
 }
 
@@ -58,7 +74,7 @@ pub struct Column {
 }
 
 /// An index.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchView {
     /// OpenSearch mappings of the document's own fields, an object with `properties`. They stand over those that follow

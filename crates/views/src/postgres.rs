@@ -10,5 +10,5 @@ mod settings;
 
 pub use reader::Reader;
 pub use registry::Registry;
-pub use row::{Row, RowMapper};
+pub use row::{Row, RowMapper, Values};
 pub use settings::Settings;

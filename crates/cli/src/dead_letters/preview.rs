@@ -5,11 +5,11 @@
 
 use anyhow::{Context, Result};
 use aqueduct_contract::{Event, ItemKey, Worker, format_time};
-use aqueduct_model::PostgresView;
+use aqueduct_model::{Column, PostgresView};
 use aqueduct_service::SettingsFile;
 use aqueduct_service::groups::Listed;
 use aqueduct_store::{Letter, data};
-use aqueduct_views::postgres::{Row, RowMapper};
+use aqueduct_views::postgres::{Row, RowMapper, Values};
 use aqueduct_views::{Generation, opensearch};
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
@@ -66,31 +66,58 @@ impl Preview {
 
     /// The row with its columns as Postgres would hold them.
     async fn cast(&self, view: &PostgresView, row: Row<'_>, key: &ItemKey) -> Result<Written> {
-        let casts = view.columns.iter().enumerate();
-        let casts: Vec<String> = casts
-            .map(|(index, column)| format!("(${}::text)::{}::text", index + 1, column.column_type))
-            .collect();
-        // Types of columns come from a closed list, and no name stands in the statement.
-        let mut query = sqlx::query(AssertSqlSafe(format!("SELECT {}", casts.join(", "))));
-        for value in &row.values {
-            query = query.bind(value.as_deref());
-        }
-        let cast = match query.fetch_one(&self.postgres).await {
-            Ok(cast) => cast,
-            Err(sqlx::Error::Database(error)) => return Ok(Err(error.to_string())),
-            Err(error) => return Err(error).context("Postgres"),
+        let columns = match self.cast_rows(&view.columns, std::slice::from_ref(&row.values)).await? {
+            Ok(mut rows) => rows.pop(),
+            Err(error) => return Ok(Err(error)),
         };
-        let mut columns = Map::new();
-        for (index, column) in view.columns.iter().enumerate() {
-            columns.insert(column.name.clone(), cast.try_get::<Option<String>, _>(index)?.into());
-        }
-        Ok(Ok(json!({
+        let mut written = json!({
             "tenant": key.tenant(),
             "id": key.id(),
             "item_version": row.item_version,
             "deleted": row.deleted,
             "columns": columns,
-        })))
+        });
+        for (child, rows) in view.children.iter().zip(&row.children) {
+            match self.cast_rows(&child.columns, rows).await? {
+                Ok(rows) => written["children"][&child.name] = rows.into(),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(written))
+    }
+
+    /// What `columns` would hold of each of `rows`.
+    async fn cast_rows(&self, columns: &[Column], rows: &[Values<'_>]) -> Result<Result<Vec<Value>, String>> {
+        let numbered = || columns.iter().enumerate();
+        let casts: Vec<String> =
+            numbered().map(|(index, column)| format!(", c{index}::{}::text", column.column_type)).collect();
+        let arrays: Vec<String> = numbered().map(|(index, _)| format!(", ${}::text[]", index + 2)).collect();
+        let aliases: Vec<String> = numbered().map(|(index, _)| format!(", c{index}")).collect();
+        // Types of columns come from a closed list, and no name stands in the statement.
+        let mut query = sqlx::query(AssertSqlSafe(format!(
+            "SELECT place{} FROM unnest($1::bigint[]{}) AS s (place{}) ORDER BY place",
+            casts.concat(),
+            arrays.concat(),
+            aliases.concat(),
+        )));
+        query = query.bind((0_i64..).take(rows.len()).collect::<Vec<_>>());
+        for index in 0..columns.len() {
+            query = query.bind(rows.iter().map(|row| row[index].as_deref()).collect::<Vec<_>>());
+        }
+        let cast = match query.fetch_all(&self.postgres).await {
+            Ok(cast) => cast,
+            Err(sqlx::Error::Database(error)) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error).context("Postgres"),
+        };
+        let mut shown = Vec::new();
+        for row in cast {
+            let mut values = Map::new();
+            for (index, column) in numbered() {
+                values.insert(column.name.clone(), row.try_get::<Option<String>, _>(index + 1)?.into());
+            }
+            shown.push(Value::Object(values));
+        }
+        Ok(Ok(shown))
     }
 }
 

@@ -30,8 +30,7 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn new(client: OpenSearch, names: &IndexNames, generation: Generation) -> Index {
-        let view =
-            generation.definition.opensearch.clone().unwrap_or(SearchView { mappings: None, document: None });
+        let view = generation.definition.opensearch.clone().unwrap_or_default();
         let (index, name) = (names.index(&generation), format!("opensearch {}", generation.sink()));
         Index { client, generation, view, index, name }
     }

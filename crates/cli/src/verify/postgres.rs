@@ -2,6 +2,10 @@
 //!
 //! Expected rows go to Postgres as text and are cast there exactly as sync-rds casts them; Postgres compares. So `1.5`
 //! in a `numeric(14,2)` equals the `1.50` that stands, and only keys and verdicts travel back.
+//!
+//! Child tables are compared each by itself, for all items whose own version is right.
+
+mod children;
 
 use aqueduct_contract::{Item, ItemKey, RawItem, format_time};
 use aqueduct_model::PostgresView;
@@ -11,6 +15,7 @@ use aqueduct_views::postgres::{Row, RowMapper, ddl};
 use futures::stream::{self, Stream};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
+use self::children::Children;
 use super::difference::Kind;
 
 /// One generation of a view in Postgres.
@@ -21,20 +26,21 @@ pub(super) struct Table {
     /// `postgres orders.g1`.
     pub(super) name: String,
     compare: String,
+    children: Vec<Children>,
     page: String,
 }
 
 impl Table {
     pub(super) fn new(pool: PgPool, generation: Generation) -> Result<Table, QuoteError> {
-        let view = generation.definition.postgres.clone().unwrap_or(PostgresView { columns: vec![] });
+        let view = generation.definition.postgres.clone().unwrap_or_default();
         let table = identifier(&ddl::table_name(&generation))?;
         let name = format!("postgres {}", generation.sink());
         let compare = comparison(&table, &view)?;
-        let page = format!(
-            "SELECT tenant, id FROM {table} WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3"
-        );
+        let tables = ddl::tables(&generation);
+        let children = tables.iter().skip(1).map(Children::new).collect::<Result<_, _>>()?;
+        let page = page(&tables)?;
         let mapper = RowMapper::new(&view);
-        Ok(Table { pool, generation, mapper, name, compare, page })
+        Ok(Table { pool, generation, mapper, name, compare, children, page })
     }
 
     pub(super) fn generation(&self) -> &Generation {
@@ -103,10 +109,36 @@ impl Table {
             };
             differences.push((item.key.clone(), kind));
         }
+        for child in 0..self.children.len() {
+            self.compare_children(child, expected, &mut differences).await?;
+        }
         Ok(differences)
     }
 
-    /// The keys that the table holds, in batches, by the order of its primary key.
+    /// Adds the items whose rows in a child table differ.
+    async fn compare_children(
+        &self,
+        child: usize,
+        expected: &[(&RawItem<'_>, Row<'_>)],
+        differences: &mut Vec<(ItemKey, Kind)>,
+    ) -> Result<(), sqlx::Error> {
+        let children = &self.children[child];
+        for place in children.differing(&self.pool, expected.iter().map(|(_, row)| row), child).await? {
+            let Some((item, _)) = expected.get(place) else { continue };
+            let known = differences.iter_mut().find(|(key, _)| *key == item.key);
+            match known.map(|(_, kind)| kind) {
+                Some(Kind::Value { fields }) => fields.push(children.name.clone()),
+                Some(_) => {}
+                None => {
+                    let fields = vec![children.name.clone()];
+                    differences.push((item.key.clone(), Kind::Value { fields }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys that its tables hold, in batches, by the order of their primary keys.
     pub(super) fn keys(&self) -> impl Stream<Item = anyhow::Result<Vec<ItemKey>>> + '_ {
         let start = Some((String::new(), String::new()));
         stream::try_unfold(start, move |position| async move {
@@ -131,6 +163,18 @@ fn not_mappable(item: &RawItem<'_>, reason: String) -> (ItemKey, Kind) {
 /// Errors of classes 22 (data exception) and 23 (integrity constraint).
 fn is_of_the_data(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// The next keys after a key. An item without a row of its own may have some in a child table.
+fn page(tables: &[ddl::Table<'_>]) -> Result<String, QuoteError> {
+    let of = |table: &ddl::Table<'_>| {
+        Ok(format!(
+            "(SELECT DISTINCT tenant, id FROM {} WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3)",
+            identifier(&table.name)?
+        ))
+    };
+    let all = tables.iter().map(of).collect::<Result<Vec<_>, QuoteError>>()?;
+    Ok(format!("SELECT tenant, id FROM ({}) k ORDER BY tenant, id LIMIT $3", all.join(" UNION ")))
 }
 
 /// One row for each expected row that the table does not hold: its place, the version found, and the columns that

@@ -5,7 +5,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operator
 use cel::{Context, ExecutionError, Value};
 
 use super::compile::{children, text};
-use super::scope::{ENVIRONMENT, ROOTS};
+use super::scope::{ELEMENT, ENVIRONMENT, ROOTS};
 use crate::problem::Mistake;
 use crate::schema::{Field, Schema, Shape};
 use crate::spelling::nearest;
@@ -52,9 +52,22 @@ pub(super) const FUNCTIONS: [&str; 36] = [
 
 /// Every mistake in `program`.
 pub(super) fn mistakes(program: &IdedExpr, schema: Option<&Schema>) -> Vec<Mistake> {
+    found(program, schema, Vec::new())
+}
+
+/// The same where `it` is an element of which so much is known.
+pub(super) fn mistakes_for_elements<'s>(
+    program: &IdedExpr,
+    schema: Option<&'s Schema>,
+    element: Option<Shape<'s>>,
+) -> Vec<Mistake> {
+    found(program, schema, vec![(ELEMENT.to_owned(), element)])
+}
+
+fn found<'s>(program: &IdedExpr, schema: Option<&'s Schema>, mut bound: Bound<'s>) -> Vec<Mistake> {
     let own = schema.map(|schema| Shape::of(schema.json()));
     let mut check = Check { environment: Context::with_env(ENVIRONMENT.clone()), own, found: Vec::new() };
-    check.visit(program, &mut Vec::new());
+    check.visit(program, &mut bound);
     check.found
 }
 
@@ -112,12 +125,14 @@ impl<'s> Check<'s> {
         }
         // What is left are names of types, such as `string` in `type(self.a) == string`.
         if !ROOTS.contains(&name) && Value::resolve_val(expression, &self.environment).is_err() {
-            let fields = self.own.as_ref().map(Shape::fields).unwrap_or_default();
-            let suggestion = if fields.contains(&name) {
-                Some(format!("self.{name}"))
-            } else {
-                let variables = bound.iter().map(|(variable, _)| variable.as_str());
-                nearest(name, ROOTS.into_iter().chain(variables))
+            let own = [("self", self.own.as_ref())].into_iter();
+            let bound = bound.iter().rev().map(|(variable, shape)| (variable.as_str(), shape.as_ref()));
+            let mut known = own.chain(bound);
+            let has_it = |shape: &Shape<'_>| shape.fields().contains(&name);
+            let variables = known.clone().map(|(variable, _)| variable);
+            let suggestion = match known.find(|(_, shape)| shape.is_some_and(has_it)) {
+                Some((variable, _)) => Some(format!("{variable}.{name}")),
+                None => nearest(name, ROOTS.into_iter().chain(variables)),
             };
             self.found.push(Mistake { message: format!("unknown name `{name}`"), suggestion });
         }

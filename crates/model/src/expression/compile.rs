@@ -3,7 +3,8 @@
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 use cel::{IdedExpr, ParseErrors};
 
-use super::scope::ENVIRONMENT;
+use super::Root;
+use super::scope::{ELEMENT, ENVIRONMENT};
 use crate::problem::Mistake;
 
 /// Bytes of source. The language's schema has the same limit for files.
@@ -87,14 +88,15 @@ fn depth(expression: &IdedExpr) -> usize {
     1 + children(&expression.expr).into_iter().map(depth).max().unwrap_or(0)
 }
 
-/// `self.a.b` as its fields.
-pub(super) fn plain_path(expression: &IdedExpr) -> Option<Vec<String>> {
+/// `self.a.b` or `it.a.b` as its fields.
+pub(super) fn plain_path(expression: &IdedExpr) -> Option<(Root, Vec<String>)> {
     match &expression.expr {
-        Expr::Ident(name) if name == "self" => Some(Vec::new()),
+        Expr::Ident(name) if name == "self" => Some((Root::Item, Vec::new())),
+        Expr::Ident(name) if name == ELEMENT => Some((Root::Element, Vec::new())),
         Expr::Select(select) if !select.test => {
-            let mut path = plain_path(&select.operand)?;
+            let (root, mut path) = plain_path(&select.operand)?;
             path.push(select.field.clone());
-            Some(path)
+            Some((root, path))
         }
         _ => None,
     }

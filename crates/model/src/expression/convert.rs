@@ -17,7 +17,7 @@ pub(super) fn object<'a>(fields: &'a Map<String, Value>) -> Box<dyn Val + 'a> {
     Box::new(CelMap::from(entries.collect::<HashMap<_, _>>()))
 }
 
-fn from_json<'a>(value: &'a Value) -> Box<dyn Val + 'a> {
+pub(super) fn from_json<'a>(value: &'a Value) -> Box<dyn Val + 'a> {
     match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(value) => Box::new(CelBool::from(*value)),

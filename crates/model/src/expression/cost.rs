@@ -10,6 +10,7 @@ use cel::common::ast::{ComprehensionExpr, Expr};
 use serde_json::Value;
 
 use super::compile::children;
+use super::scope::ELEMENT;
 
 /// About a second of work.
 pub(super) const LIMIT: f64 = 10_000_000.0;
@@ -22,7 +23,7 @@ pub(super) fn field_size((name, value): (&String, &Value)) -> f64 {
     text_size(name) + size(value)
 }
 
-fn size(value: &Value) -> f64 {
+pub(super) fn size(value: &Value) -> f64 {
     match value {
         Value::String(text) => text_size(text),
         Value::Array(items) => 1.0 + items.iter().map(size).sum::<f64>(),
@@ -36,9 +37,9 @@ fn text_size(text: &str) -> f64 {
     1.0 + f64::from(units)
 }
 
-/// The cost of `program` for an item of that size.
-pub(super) fn of(program: &IdedExpr, item: f64) -> f64 {
-    bound(program, &Sizes { item, variables: Vec::new() }).work
+/// The cost of `program` for an item of that size and, where there is one, an element of it.
+pub(super) fn of(program: &IdedExpr, item: f64, element: f64) -> f64 {
+    bound(program, &Sizes { item, variables: vec![(ELEMENT, element)] }).work
 }
 
 struct Sizes<'e> {

@@ -28,12 +28,22 @@ struct Node {
 type Found<'i> = [Option<&'i RawValue>];
 
 impl Paths {
-    /// The plain paths of `expressions`.
+    /// The plain paths of `expressions` from `self`.
     #[must_use]
     pub fn of<'e>(expressions: impl IntoIterator<Item = &'e Expression>) -> Paths {
+        Paths::from(expressions.into_iter().map(Expression::path))
+    }
+
+    /// The plain paths of `expressions` from `it`, to be looked up in an element.
+    #[must_use]
+    pub fn of_elements<'e>(expressions: impl IntoIterator<Item = &'e Expression>) -> Paths {
+        Paths::from(expressions.into_iter().map(Expression::element_path))
+    }
+
+    fn from<'e>(expressions: impl Iterator<Item = Option<&'e [String]>>) -> Paths {
         let mut paths = Paths::default();
-        for expression in expressions {
-            if let Some(fields) = expression.path() {
+        for path in expressions {
+            if let Some(fields) = path {
                 let end = fields
                     .iter()
                     .fold(&mut paths.root, |node, field| node.fields.entry(field.clone()).or_default());
@@ -44,12 +54,12 @@ impl Paths {
         paths
     }
 
-    /// The value of each expression, by its place, in the text of an object. `None` where a part of the path is absent, and
+    /// The value of each expression, by its place, in a text of JSON. `None` where a part of the path is absent, and
     /// where the expression is no plain path. As in any JSON here, the last of several fields of one name counts. Fails for
     /// what is not JSON.
-    pub fn look_up<'i>(&self, attributes: &'i RawValue) -> serde_json::Result<Vec<Option<&'i RawValue>>> {
+    pub fn look_up<'i>(&self, text: &'i RawValue) -> serde_json::Result<Vec<Option<&'i RawValue>>> {
         let mut found = vec![None; self.places];
-        self.root.take(attributes, &mut found)?;
+        self.root.take(text, &mut found)?;
         Ok(found)
     }
 }

@@ -1,6 +1,6 @@
 //! What an expression can see of one item.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::{Arc, LazyLock};
 
 use aqueduct_contract::Item;
@@ -19,11 +19,16 @@ pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(En
 pub(super) const ROOTS: [&str; 8] =
     ["self", "id", "tenant", "version", "createdAt", "updatedAt", "createdBy", "updatedBy"];
 
+/// What an expression of a child table calls the element that it is evaluated for.
+pub(super) const ELEMENT: &str = "it";
+
 /// One item, as expressions see it. It is converted at most once, however many expressions are evaluated, and not at
 /// all for plain paths.
 pub struct Scope<'a> {
     item: &'a Item,
     converted: OnceCell<Converted<'a>>,
+    /// What was evaluated for its elements, in the units of [`cost`].
+    spent: Cell<f64>,
 }
 
 struct Converted<'a> {
@@ -35,7 +40,7 @@ impl<'a> Scope<'a> {
     /// The scope of `item`.
     #[must_use]
     pub fn of(item: &'a Item) -> Scope<'a> {
-        Scope { item, converted: OnceCell::new() }
+        Scope { item, converted: OnceCell::new(), spent: Cell::new(0.0) }
     }
 
     /// The value at `fields`, null where a part is absent.
@@ -43,9 +48,13 @@ impl<'a> Scope<'a> {
         let Some((first, rest)) = fields.split_first() else {
             return Value::Object(self.item.attributes.clone());
         };
-        let value =
-            rest.iter().fold(self.item.attributes.get(first), |value, field| value?.get(field.as_str()));
-        value.cloned().unwrap_or_default()
+        self.item.attributes.get(first).map(|value| walk(value, rest)).unwrap_or_default()
+    }
+
+    /// Adds to what was spent on elements.
+    pub(super) fn spend(&self, cost: f64) -> f64 {
+        self.spent.set(self.spent.get() + cost);
+        self.spent.get()
     }
 
     pub(super) fn context(&self) -> &Context<'a, 'a> {
@@ -84,6 +93,53 @@ impl std::fmt::Debug for Scope<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scope").field("item", self.item).finish_non_exhaustive()
     }
+}
+
+/// One element of a list that an item gives, as expressions of a child table see it.
+pub struct Element<'s, 'a> {
+    scope: &'s Scope<'a>,
+    value: &'s Value,
+    context: OnceCell<Context<'s, 's>>,
+}
+
+impl<'s, 'a> Element<'s, 'a> {
+    /// An element of the item that `scope` is of.
+    #[must_use]
+    pub fn of(scope: &'s Scope<'a>, value: &'s Value) -> Element<'s, 'a> {
+        Element { scope, value, context: OnceCell::new() }
+    }
+
+    pub(super) fn scope(&self) -> &'s Scope<'a> {
+        self.scope
+    }
+
+    pub(super) fn lookup(&self, fields: &[String]) -> Value {
+        walk(self.value, fields)
+    }
+
+    pub(super) fn size(&self) -> f64 {
+        cost::size(self.value)
+    }
+
+    pub(super) fn context(&self) -> &Context<'s, 's> {
+        self.context.get_or_init(|| {
+            let mut context = self.scope.context().new_inner_scope();
+            context.add_variable_as_val(ELEMENT, convert::from_json(self.value));
+            context
+        })
+    }
+}
+
+impl std::fmt::Debug for Element<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Element").field("value", self.value).finish_non_exhaustive()
+    }
+}
+
+/// The value at `fields`, null where a part is absent.
+fn walk(value: &Value, fields: &[String]) -> Value {
+    let found = fields.iter().try_fold(value, |value, field| value.get(field.as_str()));
+    found.cloned().unwrap_or_default()
 }
 
 fn text<'a>(text: &'a str) -> Box<dyn Val + 'a> {

@@ -7,8 +7,8 @@ use crate::Expression;
 use crate::schema::{Field, Schema, Shape};
 
 /// Why no value at `from` fits a column of that type.
-pub(super) fn misfit(from: &Expression, schema: &Schema, column_type: ColumnType) -> Option<String> {
-    let shape = shape_at(from, schema)?;
+pub(super) fn misfit(from: &Expression, known: &Known<'_>, column_type: ColumnType) -> Option<String> {
+    let shape = known.shape_at(from)?;
     let types = shape.types()?;
     let format = shape.format();
     let possible = types.iter().filter(|of| **of != "null").any(|of| fits(of, format, column_type));
@@ -20,17 +20,34 @@ pub(super) fn misfit(from: &Expression, schema: &Schema, column_type: ColumnType
     })
 }
 
-/// The type of `document`, if it is never an object.
-pub(super) fn not_an_object(document: &Expression, schema: &Schema) -> Option<String> {
-    let types = shape_at(document, schema)?.types()?;
-    (!types.contains(&"object")).then(|| types.join(" or "))
+/// The types that `from` can have, if it is never of the type `expected`.
+pub(super) fn never(expected: &str, from: &Expression, known: &Known<'_>) -> Option<String> {
+    let types = known.shape_at(from)?.types()?;
+    (!types.contains(&expected)).then(|| types.join(" or "))
 }
 
-fn shape_at<'s>(from: &Expression, schema: &'s Schema) -> Option<Shape<'s>> {
-    from.path()?.iter().try_fold(Shape::of(schema.json()), |shape, field| match shape.field(field) {
-        Field::Possible(shape) => shape,
-        Field::Never(_) | Field::NoObject(_) => None,
-    })
+/// What is known of what expressions see.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known<'s> {
+    /// The type's schema, where it compiled.
+    pub(super) schema: Option<&'s Schema>,
+    /// Of `it`, where there is one.
+    pub(super) element: Option<Option<Shape<'s>>>,
+}
+
+impl<'s> Known<'s> {
+    /// What is known of the value at a plain path.
+    pub(super) fn shape_at(&self, from: &Expression) -> Option<Shape<'s>> {
+        let (start, fields) = match (from.path(), from.element_path()) {
+            (Some(fields), _) => (Shape::of(self.schema?.json()), fields),
+            (None, Some(fields)) => (self.element.clone()??, fields),
+            (None, None) => return None,
+        };
+        fields.iter().try_fold(start, |shape, field| match shape.field(field) {
+            Field::Possible(shape) => shape,
+            Field::Never(_) | Field::NoObject(_) => None,
+        })
+    }
 }
 
 /// Whether Postgres could read a value of that JSON type as the column's. Text without a format may spell anything.

@@ -27,6 +27,13 @@ schema:
     placedAt: {{ type: string, format: date-time }}
     paid: {{ type: boolean }}
     items: {{ type: array, items: {{ type: object }} }}
+    dates: {{ type: array, items: {{ type: string, format: date }} }}
+    lines:
+      type: array
+      items:
+        type: object
+        additionalProperties: false
+        properties: {{ code: {{ type: string }}, quantity: {{ type: integer }}, price: {{ type: string, format: decimal }} }}
 views:
 {views}"
     ))
@@ -72,12 +79,18 @@ messages! {
     views_of_nothing: views("  orders: {}\n  more: { postgres: { columns: {} } }\n  others: { mysql: {} }\n");
     columns: views("  orders:\n    postgres:\n      columns:\n        a: { type: varchar(20), from: self.customerId }\n        b: { type: 'numeric(5,9)', from: self.total }\n        c: { from: self.customerIdd, index: yes }\n        d: { type: txt, form: self.customerId }\n        children: {}\n");
     columns_that_nothing_fills: views("  orders:\n    postgres:\n      columns:\n        a: { type: bigint, from: self.total }\n        b: { type: boolean, from: self.placedAt }\n        c: { type: date, from: self.paid }\n        d: { type: uuid, from: self.items }\n        e: { type: timestamptz, from: self.customerId }\n        f: { type: integer, from: size(self.items) }\n");
+    child_tables: views("  orders:\n    postgres:\n      columns: { customer: { type: text, from: self.customerId } }\n      children:\n        customer_lines: { each: self.customerId, columns: { a: { type: text, from: it } } }\n        order_lines__g2: { each: self.itms, columns: { a: { type: text, from: it.code } } }\n        orders: { each: self.items, columns: { position: { type: text, from: it.code }, deleted: { type: text, from: it.code } } }\n        order_dates: { each: self.dates, columns: { day: { type: boolean, from: it }, b: { type: text, from: it.x }, c: { type: text, from: itt } } }\n        lines: { each: self.lines, columns: { a: { type: text, from: it.cod }, b: { type: text, from: price }, c: { type: uuid, from: it.quantity } } }\n        nothing: { columns: {} }\n        more: { of: self.items, columns: { a: { type: text, from: it, indx: true } } }\n  lines: { opensearch: { document: it } }\n");
     expressions: views("  orders:\n    postgres:\n      columns:\n        a: { type: text, from: self.customerIdd }\n        b: { type: text, from: customerId }\n        c: { type: text, from: \"upper(self.customerId)\" }\n        d: { type: text, from: 'self.total +' }\n        e: { type: text, from: 'lower(selff.total) + tenat' }\n");
     documents: views("  orders:\n    opensearch:\n      document: self.customerId\n      mappings: { propertys: {}, dynamic: maybe }\n  more: { opensearch: { document: '{1: 2}', children: {} } }\n");
     two_files_of_one_type: said([
         ("a.yaml", "aqueduct: v1\ntype: ORDER\nschema: { type: object }\nviews: { orders: { postgres: {} } }\n"),
         ("b.yaml", "aqueduct: v1\ntype: ORDER\nschema: { type: object }\nviews: { orders: { postgres: {} } }\n"),
         ("c.yaml", "aqueduct: v1\ntype: ORDERS\nschema: { type: object }\n"),
+    ]);
+    a_child_table_named_like_another: said([
+        ("a.yaml", "aqueduct: v1\ntype: ORDER\nschema: { type: object }\nviews: { orders: { postgres: { children: { lines: { each: self.items, columns: { a: { type: text, from: it } } } } } }, more: { postgres: { children: { lines: { each: self.items, columns: { a: { type: text, from: it } } } } } } }\n"),
+        ("b.yaml", "aqueduct: v1\ntype: LINES\nschema: { type: object }\n"),
+        ("c.yaml", "aqueduct: v1\ntype: OTHER\nschema: { type: object }\nviews: { other: { postgres: { children: { orders: { each: self.items, columns: { a: { type: text, from: it } } } } } } }\n"),
     ]);
     mistakes_of_several_files: said([
         ("b.yaml", "aqueduct: v1\ntype: ORDER\nscheme: { type: object }\n"),

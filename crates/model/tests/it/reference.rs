@@ -36,7 +36,7 @@ fn every_example_is_a_model() {
 fn every_key_has_an_example() {
     let language: Value = serde_json::from_str(SCHEMA).unwrap();
     let mut keys = BTreeSet::new();
-    collect(&language["properties"], &mut |key| {
+    collect(&language, &language["properties"], &mut |key| {
         keys.insert(key);
     });
     let limits =
@@ -48,16 +48,17 @@ fn every_key_has_an_example() {
 }
 
 /// Names of keys in `properties` of the language's schema, and of the objects within.
-fn collect(properties: &Value, found: &mut dyn FnMut(String)) {
+fn collect(language: &Value, properties: &Value, found: &mut dyn FnMut(String)) {
     for (key, schema) in properties.as_object().into_iter().flatten() {
         found(key.clone());
-        let mut schema = schema;
+        let reference = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+        let mut schema = reference.and_then(|pointer| language.pointer(pointer)).unwrap_or(schema);
         // Below names that the user gives are keys again.
         while schema["additionalProperties"].is_object() {
             schema = &schema["additionalProperties"];
         }
         if key != "schema" {
-            collect(&schema["properties"], found);
+            collect(language, &schema["properties"], found);
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The SQL that makes a generation: table, key, indexes, public view. Key and indexes are steps of their own, since they are
-//! made faster after a table was filled than while it is.
+//! The SQL that makes a generation: its tables, and of each the key, the indexes and the public view.
 //!
-//! The table has no constraint beyond its key. Uniqueness and presence are the write side's business: two items may
+//! A table has no constraint beyond its key. Uniqueness and presence are the write side's business: two items may
 //! swap a value, and their events arrive in either order.
+//!
+//! Key and indexes are steps of their own, since they are made faster after a table was filled than while it is.
 
 use aqueduct_model::{Column, ColumnType};
 use sha2::{Digest, Sha256};
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::quote::{NAME_LIMIT, QuoteError, identifier, literal};
 use crate::Generation;
 
-/// Columns that every table has, before those of the view.
+/// Columns that every view's table has, before those of the view.
 pub const OWN_COLUMNS: [(&str, &str); 6] = [
     ("tenant", r#"text COLLATE "C" NOT NULL"#),
     ("id", r#"text COLLATE "C" NOT NULL"#),
@@ -20,84 +21,152 @@ pub const OWN_COLUMNS: [(&str, &str); 6] = [
     ("updated_at", "timestamptz NOT NULL"),
 ];
 
-/// The physical table: `orders__g1`.
+/// Columns that every child table has, before those of the view. The position is the element's in its list, from 0; the version
+/// is the item's.
+pub const CHILD_COLUMNS: [(&str, &str); 4] = [
+    ("tenant", r#"text COLLATE "C" NOT NULL"#),
+    ("id", r#"text COLLATE "C" NOT NULL"#),
+    ("position", "integer NOT NULL"),
+    ("item_version", "bigint NOT NULL"),
+];
+
+/// The physical table of a view: `orders__g1`.
 #[must_use]
 pub fn table_name(generation: &Generation) -> String {
-    format!("{}__g{}", generation.view(), generation.number)
+    physical(generation.view(), generation)
 }
 
-/// Makes the table, without its key. Keys compare as bytes (`COLLATE "C"`), so that their order is the same on every server.
-pub fn create_table(generation: &Generation) -> Result<String, QuoteError> {
-    let mut columns: Vec<String> = OWN_COLUMNS
-        .iter()
-        .map(|(name, of)| Ok(format!("{} {of}", identifier(name)?)))
-        .collect::<Result<_, _>>()?;
-    for column in columns_of(generation) {
-        columns.push(format!("{} {}", identifier(&column.name)?, column.column_type));
-    }
-    let table = identifier(&table_name(generation))?;
-    Ok(format!("CREATE TABLE {table} (\n    {}\n)", columns.join(",\n    ")))
+fn physical(name: &str, generation: &Generation) -> String {
+    format!("{name}__g{}", generation.number)
 }
 
-/// Makes the keys of the tables.
+/// All tables of a generation, in the order in which they are written: the view's own, then its child tables.
+#[must_use]
+pub fn tables(generation: &Generation) -> Vec<Table<'_>> {
+    let view = generation.definition.postgres.as_ref();
+    let own = Table {
+        generation,
+        name: table_name(generation),
+        public: generation.view(),
+        own: &OWN_COLUMNS,
+        columns: view.map_or(&[], |view| &view.columns),
+        key: &["tenant", "id"],
+    };
+    let children = view.into_iter().flat_map(|view| &view.children).map(|child| Table {
+        generation,
+        name: physical(&child.name, generation),
+        public: &child.name,
+        own: &CHILD_COLUMNS,
+        columns: &child.columns,
+        key: &["tenant", "id", "position"],
+    });
+    std::iter::once(own).chain(children).collect()
+}
+
+/// Makes the keys of all tables.
 pub fn create_key(generation: &Generation) -> Result<Vec<String>, QuoteError> {
-    let table = identifier(&table_name(generation))?;
-    Ok(vec![format!("ALTER TABLE {table} ADD PRIMARY KEY (tenant, id)")])
+    tables(generation).iter().map(Table::create_key).collect()
 }
 
-/// Drops the tables, those that are there.
+/// Makes the indexes of all tables.
+pub fn create_indexes(generation: &Generation) -> Result<Vec<String>, QuoteError> {
+    let indexes = tables(generation).iter().map(Table::create_indexes).collect::<Result<Vec<_>, _>>()?;
+    Ok(indexes.concat())
+}
+
+/// Drops all tables, those that are there.
 pub fn drop_tables(generation: &Generation) -> Result<Vec<String>, QuoteError> {
-    Ok(vec![format!("DROP TABLE IF EXISTS {}", identifier(&table_name(generation))?)])
+    let drop = |table: &Table<'_>| Ok(format!("DROP TABLE IF EXISTS {}", identifier(&table.name)?));
+    tables(generation).iter().map(drop).collect()
 }
 
 /// Has the planner know what the tables hold.
 pub fn analyze(generation: &Generation) -> Result<Vec<String>, QuoteError> {
-    Ok(vec![format!("ANALYZE {}", identifier(&table_name(generation))?)])
+    let analyze = |table: &Table<'_>| Ok(format!("ANALYZE {}", identifier(&table.name)?));
+    tables(generation).iter().map(analyze).collect()
 }
 
-/// Says in the database what the table is.
-pub fn comment_table(generation: &Generation) -> Result<String, QuoteError> {
-    let table = identifier(&table_name(generation))?;
-    let text = format!(
-        "Aqueduct: generation {} of the view {}, of {} items. Written by sync-rds; read the view, not this.",
-        generation.number,
-        generation.view(),
-        generation.definition.type_name
-    );
-    Ok(format!("COMMENT ON TABLE {table} IS {}", literal(&text)?))
+/// One table of a generation.
+#[derive(Clone, Debug)]
+pub struct Table<'g> {
+    generation: &'g Generation,
+    /// The physical table: `orders__g1`.
+    pub name: String,
+    /// The SQL view that readers use: `orders`.
+    pub public: &'g str,
+    /// The columns that every table of its kind has, with their types.
+    pub own: &'static [(&'static str, &'static str)],
+    /// The columns that the view gives, which come after them.
+    pub columns: &'g [Column],
+    /// The columns of its key.
+    pub key: &'static [&'static str],
 }
 
-/// Makes the indexes that the view asks for. Each begins with the tenant, as every query of a tenant does, and ends with the
-/// id, so that pages in the order of the column are read from it; a `jsonb` column has one that answers `@>`.
-pub fn create_indexes(generation: &Generation) -> Result<Vec<String>, QuoteError> {
-    let table = table_name(generation);
-    let indexed = columns_of(generation).iter().filter(|column| column.index);
-    indexed
-        .map(|column| {
-            let name = identifier(&index_name(&table, &column.name))?;
-            let (table, of) = (identifier(&table)?, identifier(&column.name)?);
-            Ok(match column.column_type {
-                ColumnType::Jsonb => {
-                    format!("CREATE INDEX IF NOT EXISTS {name} ON {table} USING gin ({of} jsonb_path_ops)")
-                }
-                _ => format!("CREATE INDEX IF NOT EXISTS {name} ON {table} (tenant, {of}, id)"),
+impl Table<'_> {
+    /// Makes the table, without its key. Keys compare as bytes (`COLLATE "C"`), so that their order is the same on every
+    /// server.
+    pub fn create(&self) -> Result<String, QuoteError> {
+        let own = self.own.iter().map(|(name, of)| Ok(format!("{} {of}", identifier(name)?)));
+        let given = self
+            .columns
+            .iter()
+            .map(|column| Ok(format!("{} {}", identifier(&column.name)?, column.column_type)));
+        let columns = own.chain(given).collect::<Result<Vec<_>, QuoteError>>()?.join(",\n    ");
+        Ok(format!("CREATE TABLE {} (\n    {columns}\n)", identifier(&self.name)?))
+    }
+
+    /// Makes its key, once.
+    pub fn create_key(&self) -> Result<String, QuoteError> {
+        Ok(format!("ALTER TABLE {} ADD PRIMARY KEY ({})", identifier(&self.name)?, self.key.join(", ")))
+    }
+
+    /// Says in the database what the table is.
+    pub fn comment(&self) -> Result<String, QuoteError> {
+        let Table { generation, public, .. } = self;
+        let of = if *public == generation.view() { String::new() } else { format!("{public}, of ") };
+        let text = format!(
+            "Aqueduct: {of}generation {} of the view {}, of {} items. Written by sync-rds; read the view, not this.",
+            generation.number,
+            generation.view(),
+            generation.definition.type_name
+        );
+        Ok(format!("COMMENT ON TABLE {} IS {}", identifier(&self.name)?, literal(&text)?))
+    }
+
+    /// Makes the indexes that the view asks for. Each begins with the tenant, as every query of a tenant does, and ends with
+    /// the id, so that pages in the order of the column are read from it; a `jsonb` column has one that answers `@>`.
+    pub fn create_indexes(&self) -> Result<Vec<String>, QuoteError> {
+        let indexed = self.columns.iter().filter(|column| column.index);
+        indexed
+            .map(|column| {
+                let name = identifier(&index_name(&self.name, &column.name))?;
+                let (table, of) = (identifier(&self.name)?, identifier(&column.name)?);
+                Ok(match column.column_type {
+                    ColumnType::Jsonb => {
+                        format!(
+                            "CREATE INDEX IF NOT EXISTS {name} ON {table} USING gin ({of} jsonb_path_ops)"
+                        )
+                    }
+                    _ => format!("CREATE INDEX IF NOT EXISTS {name} ON {table} (tenant, {of}, id)"),
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
+
+    /// Makes the public view: what is not deleted, without what only writers need. An item that is deleted has no rows in
+    /// child tables.
+    pub fn create_public_view(&self) -> Result<String, QuoteError> {
+        let own = self.own.iter().map(|(name, _)| *name).filter(|name| *name != DELETED);
+        let columns = own.chain(self.columns.iter().map(|column| column.name.as_str()));
+        let columns = columns.map(identifier).collect::<Result<Vec<_>, _>>()?.join(", ");
+        let (view, table) = (identifier(self.public)?, identifier(&self.name)?);
+        let hidden = self.own.iter().any(|(name, _)| *name == DELETED);
+        let shown = if hidden { " WHERE NOT deleted" } else { "" };
+        Ok(format!("CREATE VIEW {view} AS SELECT {columns} FROM {table}{shown}"))
+    }
 }
 
-/// Makes the public view: the rows that are not deleted, without what only writers need.
-pub fn create_public_view(generation: &Generation) -> Result<String, QuoteError> {
-    let own = OWN_COLUMNS.iter().map(|(name, _)| *name).filter(|name| *name != "deleted");
-    let columns = own.chain(columns_of(generation).iter().map(|column| column.name.as_str()));
-    let columns = columns.map(identifier).collect::<Result<Vec<_>, _>>()?.join(", ");
-    let (view, table) = (identifier(generation.view())?, identifier(&table_name(generation))?);
-    Ok(format!("CREATE VIEW {view} AS SELECT {columns} FROM {table} WHERE NOT deleted"))
-}
-
-fn columns_of(generation: &Generation) -> &[Column] {
-    generation.definition.postgres.as_ref().map_or(&[], |view| &view.columns)
-}
+const DELETED: &str = "deleted";
 
 /// The same for the same table and column on every server, and different for different ones: a name that would be
 /// too long ends in a digest instead of where Postgres would cut it.
@@ -122,15 +191,21 @@ mod tests {
     use crate::State;
 
     fn generation(name: &str, columns: Value) -> Generation {
-        let definition = json!({ "name": name, "type": "ORDER", "postgres": { "columns": columns } });
+        of_view(name, json!({ "columns": columns }))
+    }
+
+    fn of_view(name: &str, postgres: Value) -> Generation {
+        let definition = json!({ "name": name, "type": "ORDER", "postgres": postgres });
         Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live)
     }
 
     fn everything(generation: &Generation) -> String {
-        let mut statements = vec![create_table(generation).unwrap(), comment_table(generation).unwrap()];
-        statements.extend(create_key(generation).unwrap());
-        statements.extend(create_indexes(generation).unwrap());
-        statements.push(create_public_view(generation).unwrap());
+        let mut statements = Vec::new();
+        for table in tables(generation) {
+            statements.extend([table.create(), table.create_key(), table.comment()].map(Result::unwrap));
+            statements.extend(table.create_indexes().unwrap());
+            statements.push(table.create_public_view().unwrap());
+        }
         statements.join(";\n\n")
     }
 
@@ -146,6 +221,19 @@ mod tests {
     }
 
     #[test]
+    fn a_child_table_has_its_key_indexes_and_public_view() {
+        let column = |name: &str, column_type: &str, index: bool| json!({ "name": name, "type": column_type, "from": format!("it.{name}"), "index": index });
+        let children = json!([
+            { "name": "order_items", "each": "self.items", "columns": [column("code", "text", true)] },
+            { "name": "order_notes", "each": "self.notes", "columns": [column("text", "jsonb", true)] },
+        ]);
+        insta::assert_snapshot!(everything(&of_view(
+            "orders",
+            json!({ "columns": [], "children": children })
+        )));
+    }
+
+    #[test]
     fn hostile_names_stay_names() {
         let columns = json!([
             { "name": r#"x" text); DROP TABLE y; --"#, "type": "text", "from": "self.x", "index": true },
@@ -158,8 +246,9 @@ mod tests {
     #[test]
     fn names_that_postgres_would_cut_are_refused() {
         let long = generation(&"v".repeat(62), json!([]));
-        assert!(matches!(create_table(&long), Err(QuoteError::TooLong(_))));
-        assert!(matches!(create_public_view(&long), Err(QuoteError::TooLong(_))));
+        let table = &tables(&long)[0];
+        assert!(matches!(table.create(), Err(QuoteError::TooLong(_))));
+        assert!(matches!(table.create_public_view(), Err(QuoteError::TooLong(_))));
     }
 
     #[test]

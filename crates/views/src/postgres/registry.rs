@@ -127,12 +127,14 @@ async fn create_first(connection: &mut PgConnection, view: &View) -> Result<(), 
 
 /// Makes the tables of a generation, without key and indexes, and its entry.
 async fn register(connection: &mut PgConnection, generation: &Generation, why: &str) -> Result<(), Error> {
-    let table = ddl::table_name(generation);
-    if exists(connection, generation, &table).await? {
-        return Err(Error::Taken { view: generation.view().to_owned(), name: table });
+    for table in ddl::tables(generation) {
+        if exists(connection, generation, &table.name).await? {
+            return Err(Error::Taken { view: generation.view().to_owned(), name: table.name });
+        }
+        for statement in [table.create(), table.comment()] {
+            execute(connection, statement.map_err(in_name(generation))?).await?;
+        }
     }
-    execute(connection, ddl::create_table(generation).map_err(in_name(generation))?).await?;
-    execute(connection, ddl::comment_table(generation).map_err(in_name(generation))?).await?;
     let view = &generation.definition;
     sqlx::query(
         "INSERT INTO aqueduct_internal.views \
@@ -178,40 +180,44 @@ fn in_name(generation: &Generation) -> impl Fn(QuoteError) -> Error {
     |source| Error::Name { view: generation.view().to_owned(), source }
 }
 
-/// Makes what a live generation's table should have around it.
+/// Makes what a live generation's tables should have around them.
 async fn complete(connection: &mut PgConnection, generation: &Generation) -> Result<(), Error> {
-    let table = ddl::table_name(generation);
-    if !exists(connection, generation, &table).await? {
-        tracing::error!(
-            view = generation.view(),
-            table,
-            "the table of this view is gone; its events wait until it is restored from a backup"
-        );
-        return Ok(());
+    for table in ddl::tables(generation) {
+        if !exists(connection, generation, &table.name).await? {
+            tracing::error!(
+                view = generation.view(),
+                table = table.name,
+                "the table of this view is gone; its events wait until it is restored from a backup"
+            );
+            continue;
+        }
+        for statement in table.create_indexes().map_err(in_name(generation))? {
+            execute(connection, statement).await?;
+        }
+        if !exists(connection, generation, table.public).await? {
+            execute(connection, table.create_public_view().map_err(in_name(generation))?).await?;
+            continue;
+        }
+        let ours: bool = sqlx::query_scalar(SHOWS_A_GENERATION)
+            .bind(generation.view())
+            .bind(table.public)
+            .fetch_one(&mut *connection)
+            .await?;
+        if !ours {
+            return Err(Error::Taken { view: generation.view().to_owned(), name: table.public.to_owned() });
+        }
     }
-    for statement in ddl::create_indexes(generation).map_err(in_name(generation))? {
-        execute(connection, statement).await?;
-    }
-    if !exists(connection, generation, generation.view()).await? {
-        return execute(connection, ddl::create_public_view(generation).map_err(in_name(generation))?).await;
-    }
-    let ours: bool =
-        sqlx::query_scalar(SHOWS_A_GENERATION).bind(generation.view()).fetch_one(connection).await?;
-    if ours {
-        Ok(())
-    } else {
-        Err(Error::Taken { view: generation.view().to_owned(), name: generation.view().to_owned() })
-    }
+    Ok(())
 }
 
-/// Whether the SQL view `$1` reads a table of a generation of the view `$1`. Told by what it depends on, since comments
-/// and owners are the user's to change.
+/// Whether the SQL view `$2` reads a table of that name of a generation of the view `$1`. Told by what it depends on, since
+/// comments and owners are the user's to change.
 const SHOWS_A_GENERATION: &str = "SELECT EXISTS (\
     SELECT FROM aqueduct_internal.views g \
     JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass \
-        AND d.refobjid = to_regclass(quote_ident(g.view || '__g' || g.generation)) \
+        AND d.refobjid = to_regclass(quote_ident($2 || '__g' || g.generation)) \
     JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
-    WHERE g.view = $1 AND r.ev_class = to_regclass(quote_ident($1)))";
+    WHERE g.view = $1 AND r.ev_class = to_regclass(quote_ident($2)))";
 
 async fn exists(connection: &mut PgConnection, generation: &Generation, name: &str) -> Result<bool, Error> {
     let name = identifier(name).map_err(in_name(generation))?;

@@ -4,13 +4,17 @@
 //! has in JSON. What cannot be cast is refused by Postgres, which names the row's fault better than a second
 //! implementation of its input syntax here could.
 
+mod children;
+
 use std::borrow::Cow;
 
 use aqueduct_contract::RawItem;
-use aqueduct_model::{Column, ColumnType, Expression, Paths, PostgresView, Scope};
+use aqueduct_model::{Column, ColumnType, Expression, ExpressionError, Paths, PostgresView, Scope};
 use jiff::Timestamp;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use self::children::ChildMapper;
 use crate::MappingError;
 
 /// One row, its columns as text.
@@ -29,15 +33,22 @@ pub struct Row<'i> {
     /// When this version was written.
     pub updated_at: Timestamp,
     /// The view's own columns, in its order.
-    pub values: Vec<Option<Cow<'i, str>>>,
+    pub values: Values<'i>,
+    /// For each child table of the view, in its order, the rows by position. A deleted item has none.
+    pub children: Vec<Vec<Values<'i>>>,
 }
+
+/// The columns that the view gives, as text.
+pub type Values<'i> = Vec<Option<Cow<'i, str>>>;
 
 /// Maps items to rows of a view.
 #[derive(Clone, Debug)]
 pub struct RowMapper {
     columns: Vec<Column>,
+    children: Vec<ChildMapper>,
+    /// Of the columns, then of each child table.
     paths: Paths,
-    /// Some columns are more than a path.
+    /// Something is more than a path.
     evaluates: bool,
 }
 
@@ -46,13 +57,16 @@ impl RowMapper {
     #[must_use]
     pub fn new(view: &PostgresView) -> RowMapper {
         let columns = view.columns.clone();
-        let expressions = || columns.iter().map(|column| &column.from);
-        let (paths, evaluates) = (Paths::of(expressions()), !expressions().all(Expression::is_path));
-        RowMapper { columns, paths, evaluates }
+        let children: Vec<ChildMapper> = view.children.iter().map(ChildMapper::new).collect();
+        let own = columns.iter().map(|column| &column.from);
+        let paths = Paths::of(own.clone().chain(children.iter().flat_map(ChildMapper::expressions)));
+        let evaluates = !own.clone().all(Expression::is_path) || children.iter().any(ChildMapper::evaluates);
+        RowMapper { columns, children, paths, evaluates }
     }
 
     /// The row of an item. Nothing is evaluated for a deleted item.
     pub fn row<'i>(&self, item: &'i RawItem<'_>) -> Result<Row<'i>, MappingError> {
+        let (values, children) = if item.deleted { self.nothing() } else { self.shown(item)? };
         Ok(Row {
             tenant: item.key.tenant().as_str(),
             id: item.key.id().as_str(),
@@ -60,11 +74,16 @@ impl RowMapper {
             deleted: item.deleted,
             created_at: item.created_at,
             updated_at: item.updated_at,
-            values: if item.deleted { vec![None; self.columns.len()] } else { self.values(item)? },
+            values,
+            children,
         })
     }
 
-    fn values<'i>(&self, item: &'i RawItem<'_>) -> Result<Vec<Option<Cow<'i, str>>>, MappingError> {
+    fn nothing<'i>(&self) -> Shown<'i> {
+        (vec![None; self.columns.len()], vec![Vec::new(); self.children.len()])
+    }
+
+    fn shown<'i>(&self, item: &'i RawItem<'_>) -> Result<Shown<'i>, MappingError> {
         let unreadable = |error: serde_json::Error| MappingError {
             part: "attributes".to_owned(),
             message: error.to_string(),
@@ -72,20 +91,40 @@ impl RowMapper {
         let found = self.paths.look_up(&item.attributes).map_err(unreadable)?;
         let parsed = self.evaluates.then(|| item.parsed()).transpose().map_err(unreadable)?;
         let scope = parsed.as_ref().map(Scope::of);
-        let values = self.columns.iter().zip(found).map(|(column, found)| {
+        let (own, mut of_children) = found.split_at(self.columns.len());
+        let values = self.columns.iter().zip(own).map(|(column, found)| {
             let fail = |message: String| MappingError { part: format!("column {}", column.name), message };
             match &scope {
-                Some(scope) if !column.from.is_path() => {
-                    let value = column.from.evaluate(scope).map_err(|error| fail(error.to_string()))?;
-                    let value = to_raw_value(&value).map_err(|error| fail(error.to_string()))?;
-                    let text = text(column.column_type, &value).map_err(fail)?;
-                    Ok(text.map(|text| Cow::Owned(text.into_owned())))
-                }
-                _ => found.map_or(Ok(None), |found| text(column.column_type, found)).map_err(fail),
+                Some(scope) if !column.from.is_path() => made(column, column.from.evaluate(scope)),
+                _ => taken(column, *found),
             }
+            .map_err(fail)
         });
-        values.collect()
+        let values = values.collect::<Result<_, _>>()?;
+        let mut children = Vec::with_capacity(self.children.len());
+        for child in &self.children {
+            let (found, others) = of_children.split_at(child.expressions().count());
+            of_children = others;
+            children.push(child.rows(found, scope.as_ref())?);
+        }
+        Ok((values, children))
     }
+}
+
+/// The columns of a row, and the rows of each of its child tables.
+type Shown<'i> = (Values<'i>, Vec<Vec<Values<'i>>>);
+
+/// The text of a value that stands in the item.
+fn taken<'v>(column: &Column, found: Option<&'v RawValue>) -> Result<Option<Cow<'v, str>>, String> {
+    found.map_or(Ok(None), |found| text(column.column_type, found))
+}
+
+/// The text of a value that an expression made.
+fn made<'v>(column: &Column, value: Result<Value, ExpressionError>) -> Result<Option<Cow<'v, str>>, String> {
+    let value = value.map_err(|error| error.to_string())?;
+    let value = to_raw_value(&value).map_err(|error| error.to_string())?;
+    let text = text(column.column_type, &value)?;
+    Ok(text.map(|text| Cow::Owned(text.into_owned())))
 }
 
 fn text(column_type: ColumnType, value: &RawValue) -> Result<Option<Cow<'_, str>>, String> {
@@ -252,6 +291,66 @@ mod tests {
         assert_eq!(row(&fails, &deleted).unwrap().values, [None]);
         let error = row(&fails, &item(json!({}))).unwrap_err();
         assert!(error.to_string().starts_with("column c: "), "{error}");
+    }
+
+    #[test]
+    fn each_element_of_a_list_becomes_a_row_of_the_child_table() {
+        let column = |name: &str, column_type: &str, from: &str| json!({ "name": name, "type": column_type, "from": from, "index": false });
+        let columns = [
+            column("code", "text", "it.code"),
+            column("quantity", "integer", "it.quantity"),
+            column("customer", "text", "self.customer"),
+            column("label", "text", "it.code + ' for ' + self.customer + ' v' + string(version)"),
+            column("whole", "jsonb", "it"),
+        ];
+        let expected = |code: &str, quantity: Option<&str>, whole: &str| {
+            let label = format!("{code} for Ann v7");
+            [Some(code), quantity, Some("Ann"), Some(&label), Some(whole)].map(|text| text.map(str::to_owned))
+        };
+        let items = json!([{ "code": "a" }, { "code": "b\"", "quantity": 5.0 }]);
+        let item = item(json!({ "customer": "Ann", "items": items }));
+        // Cut out of the text, and made by an expression.
+        for each in ["self.items", "self.items.filter(i, true)"] {
+            let view =
+                json!({ "columns": [], "children": [{ "name": "lines", "each": each, "columns": columns }] });
+            let view = serde_json::from_value(view).unwrap();
+            let rows = [
+                expected("a", None, r#"{"code":"a"}"#),
+                expected("b\"", Some("5"), r#"{"code":"b\"","quantity":5.0}"#),
+            ];
+            assert_eq!(
+                row(&view, &item).unwrap().children,
+                [rows.map(|row| row.map(|text| text.map(Cow::Owned)))]
+            );
+            let deleted = RawItem { deleted: true, ..item.clone() };
+            assert_eq!(RowMapper::new(&view).row(&deleted).unwrap().children, [Vec::<Values<'_>>::new()]);
+        }
+    }
+
+    #[test]
+    fn what_gives_no_list_has_no_rows_or_is_refused() {
+        let rows = |each: &str, attributes: Value| {
+            let columns = json!([{ "name": "c", "type": "text", "from": "it.a + '!'", "index": false }]);
+            let view =
+                json!({ "columns": [], "children": [{ "name": "lines", "each": each, "columns": columns }] });
+            let view: PostgresView = serde_json::from_value(view).unwrap();
+            let item = item(attributes);
+            RowMapper::new(&view)
+                .row(&item)
+                .map(|row| row.children[0].len())
+                .map_err(|error| error.to_string())
+        };
+        for nothing in [json!({}), json!({ "l": null }), json!({ "l": [] })] {
+            assert_eq!(rows("self.l", nothing), Ok(0));
+        }
+        assert_eq!(rows("self.?l", json!({})), Ok(0));
+        for each in ["self.l", "true ? self.l : []"] {
+            assert_eq!(rows(each, json!({ "l": [{ "a": "x" }] })), Ok(1));
+            let refused = rows(each, json!({ "l": { "a": "x" } })).unwrap_err();
+            assert!(refused.starts_with("child table lines: ") && refused.contains("list"), "{refused}");
+            let refused = rows(each, json!({ "l": [{ "a": "x" }, {}] })).unwrap_err();
+            assert!(refused.starts_with("column lines.c of element 1: "), "{refused}");
+        }
     }
 
     #[test]

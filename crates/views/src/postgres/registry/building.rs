@@ -47,8 +47,10 @@ impl Registry {
         if found.state != State::Building {
             return Err(Error::state(&found, format!("is {}, not being built", found.state)));
         }
-        if !super::exists(&mut connection, generation, &ddl::table_name(generation)).await? {
-            return Err(Error::state(&found, "has lost its table: cancel it and begin again"));
+        for table in ddl::tables(&found) {
+            if !super::exists(&mut connection, generation, &table.name).await? {
+                return Err(Error::state(&found, "has lost its table: cancel it and begin again"));
+            }
         }
         Ok(())
     }
