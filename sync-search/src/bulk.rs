@@ -34,7 +34,9 @@ impl Documents {
     pub fn push(&mut self, view: &SearchView, item: &RawItem<'_>) -> Result<(), MappingError> {
         let document = document(view, item)?;
         let id = document_id(&item.key);
-        let action = Action { index: Target { id: &id, version: item.version, version_type: "external" } };
+        let routing = view.routing_of(item.key.tenant());
+        let target = Target { id: &id, routing, version: item.version, version_type: "external" };
+        let action = Action { index: target };
         let end = self.lines.len();
         if let Err(error) = self.write(&action).and_then(|()| self.write(&document)) {
             self.lines.truncate(end);
@@ -122,6 +124,8 @@ struct Action<'a> {
 struct Target<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing: Option<&'a str>,
     version: Version,
     version_type: &'static str,
 }

@@ -41,7 +41,8 @@ pub(crate) async fn handle(
     let asked = body.understand(&path.tenant, Fields { view: &path.view, mappings })?;
     let at_least = AtLeast::read(&path.tenant, parameters.token.as_deref(), &headers)?;
     api.until_held(Store::OpenSearch, generation, &at_least).await?;
-    let found = indexes.search(&path.view, asked.body.clone()).await.map_err(|error| match error {
+    let found = indexes.search(generation, &path.tenant, asked.body.clone()).await;
+    let found = found.map_err(|error| match error {
         ReadError::Refused(why) => Problem::new(Code::SearchInvalid, why),
         other => other.into(),
     })?;

@@ -32,4 +32,6 @@ pub use model::{Model, Type};
 pub use problem::{Problem, Problems};
 pub use schema::{Schema, Violation};
 pub use sequence::{Sequence, SequenceError};
-pub use view::{ChildTable, Column, ColumnType, ColumnTypeError, PostgresView, SearchView, View};
+pub use view::{
+    ChildTable, Column, ColumnType, ColumnTypeError, PostgresView, Routing, SearchView, TextSearch, View,
+};

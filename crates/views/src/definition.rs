@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use aqueduct_model::{SearchView, Type, View};
+use aqueduct_model::{Model, SearchView, Type, View};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -22,18 +22,27 @@ pub fn in_postgres(view: &View) -> Option<View> {
 #[must_use]
 pub fn in_opensearch(of: &Type, view: &View) -> Option<View> {
     let search = view.opensearch.as_ref()?;
-    let resolved = SearchView {
-        mappings: Some(mappings::of_document(search, of.schema.json())),
-        document: search.document.clone(),
-    };
+    let mappings = Some(mappings::of_document(search, of.schema.json()));
+    let resolved = SearchView { mappings, ..search.clone() };
     Some(View { postgres: None, opensearch: Some(resolved), ..view.clone() })
+}
+
+/// What Postgres is to keep of a model.
+#[must_use]
+pub fn all_in_postgres(model: &Model) -> Vec<View> {
+    model.types().flat_map(|of| &of.views).filter_map(in_postgres).collect()
+}
+
+/// What OpenSearch is to keep of a model.
+#[must_use]
+pub fn all_in_opensearch(model: &Model) -> Vec<View> {
+    model.types().flat_map(|of| of.views.iter().filter_map(|view| in_opensearch(of, view))).collect()
 }
 
 /// SHA-256 of a definition in hexadecimal: equal when the definitions are, whatever the order of their keys.
 #[must_use]
 pub fn digest(definition: &View) -> String {
-    let mut canonical = String::new();
-    write_canonical(&definition.definition(), &mut canonical);
+    let canonical = canonical(&definition.definition()).to_string();
     Sha256::digest(canonical).iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
@@ -41,29 +50,16 @@ pub fn digest(definition: &View) -> String {
     })
 }
 
-fn write_canonical(value: &Value, out: &mut String) {
+/// The same value, the keys of its objects sorted.
+pub(crate) fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by_key(|(name, _)| *name);
-            out.push('{');
-            for (index, (name, member)) in members.into_iter().enumerate() {
-                out.push_str(if index > 0 { "," } else { "" });
-                out.push_str(&Value::String(name.clone()).to_string());
-                out.push(':');
-                write_canonical(member, out);
-            }
-            out.push('}');
+            members.into_iter().map(|(name, member)| (name.clone(), canonical(member))).collect()
         }
-        Value::Array(elements) => {
-            out.push('[');
-            for (index, element) in elements.iter().enumerate() {
-                out.push_str(if index > 0 { "," } else { "" });
-                write_canonical(element, out);
-            }
-            out.push(']');
-        }
-        scalar => out.push_str(&scalar.to_string()),
+        Value::Array(elements) => elements.iter().map(canonical).collect(),
+        scalar => scalar.clone(),
     }
 }
 

@@ -15,6 +15,7 @@
 //! `postgres` and `opensearch` have the same modules: `settings`, `registry`, what is made (`ddl`, `mappings`) and what
 //! an item maps to (`row`, `document`), and for readers a `reader` with what it asks (`select`, `search`).
 
+mod condition;
 pub mod definition;
 mod error;
 mod generation;

@@ -44,8 +44,16 @@ impl Index {
             return Ok(vec![]);
         }
         let ids: Vec<String> = items.iter().map(|item| document_id(&item.key)).collect();
+        let wanted: Vec<Value> = items
+            .iter()
+            .zip(&ids)
+            .map(|(item, id)| match self.view.routing_of(item.key.tenant()) {
+                Some(routing) => json!({ "_id": id, "routing": routing }),
+                None => json!({ "_id": id }),
+            })
+            .collect();
         let mut answer =
-            self.send(Method::Post, &format!("{}/_mget", self.index), json!({ "ids": ids })).await?;
+            self.send(Method::Post, &format!("{}/_mget", self.index), json!({ "docs": wanted })).await?;
         let Value::Array(documents) = answer["docs"].take() else {
             bail!("OpenSearch answered _mget without `docs`")
         };

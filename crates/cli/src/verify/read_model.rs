@@ -18,9 +18,9 @@ pub(super) enum ReadModel {
     /// The `data` table: all types.
     Data(Data),
     /// A table: one type.
-    Postgres(Table),
+    Postgres(Box<Table>),
     /// An index: one type.
-    OpenSearch(Index),
+    OpenSearch(Box<Index>),
 }
 
 impl ReadModel {
@@ -38,16 +38,16 @@ impl ReadModel {
         let pool = settings.postgres.connect_lazy()?;
         let registered = postgres::Registry::new(pool.clone()).generations().await;
         for generation in registered.context("the registry in Postgres")?.into_iter().filter(chosen) {
-            models.push(ReadModel::Postgres(Table::new(pool.clone(), generation)?));
+            models.push(ReadModel::Postgres(Box::new(Table::new(pool.clone(), generation)?)));
         }
         let registered = opensearch::Registry::new(&settings.opensearch, &names)?.generations().await;
         let index_names = IndexNames::new(&settings.opensearch.index_prefix);
         for generation in registered.context("the registry in OpenSearch")?.into_iter().filter(chosen) {
-            models.push(ReadModel::OpenSearch(Index::new(
+            models.push(ReadModel::OpenSearch(Box::new(Index::new(
                 settings.opensearch.client()?,
                 &index_names,
                 generation,
-            )));
+            ))));
         }
         if models.is_empty() {
             bail!("there is no view called {}", only.unwrap_or_default());

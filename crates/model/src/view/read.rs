@@ -8,7 +8,7 @@ mod postgres;
 
 use aqueduct_contract::TypeName;
 
-use super::fit::Known;
+use super::fit::{Known, never};
 use super::{PostgresView, SearchView, View};
 use crate::Expression;
 use crate::document::{Entry, Node, Place};
@@ -45,11 +45,18 @@ pub(crate) fn read(
     let mut found = Vec::new();
     for Entry { key, place, value } in views.entries() {
         check_view_name(key, *place, report);
+        let condition = value.get("where").and_then(|node| condition(node, &known, report));
+        let table = value.get("postgres").map(|node| postgres::read(node, &known, report));
+        let index = value.get("opensearch").map(|node| opensearch::read(node, &known, report));
+        if table.is_none() && index.is_none() && !value.entries().is_empty() {
+            report.add(*place, format!("the view `{key}` is in `postgres`, in `opensearch` or in both"));
+        }
         found.push(View {
             name: key.clone(),
             type_name: type_name.clone(),
-            postgres: value.get("postgres").map(|node| postgres::read(node, &known, report)),
-            opensearch: value.get("opensearch").map(|node| opensearch::read(node, &known, report)),
+            // Each store's half says all that its rows or documents are made from.
+            postgres: table.map(|table| PostgresView { condition: condition.clone(), ..table }),
+            opensearch: index.map(|index| SearchView { condition, ..index }),
         });
     }
     found
@@ -81,6 +88,14 @@ fn check_view_name(name: &str, place: Place, report: &mut Report) {
     {
         report.add(place, format!("the name `{name}` ends as the tables of generations do"));
     }
+}
+
+fn condition(node: &Node, known: &Known<'_>, report: &mut Report) -> Option<Expression> {
+    let condition = expression(node, "where", known, report)?;
+    if let Some(types) = never("boolean", &condition, known) {
+        report.add(node.place, format!("`where`: is true or false, and this is of type {types}"));
+    }
+    Some(condition)
 }
 
 fn expression(node: &Node, key: &str, known: &Known<'_>, report: &mut Report) -> Option<Expression> {

@@ -54,15 +54,18 @@ pub fn of_document(view: &SearchView, schema: &Value) -> Value {
 /// replicas, and does not refresh, until it is loaded.
 #[must_use]
 pub fn create_index(generation: &Generation, names: &IndexNames, settings: &Settings) -> Value {
-    let document = generation.definition.opensearch.as_ref().and_then(|view| view.mappings.clone());
+    let view = generation.definition.opensearch.as_ref();
     let is_built = generation.state == State::Building;
     let mut index = if is_built { unserved() } else { served(settings) };
     index["number_of_shards"] = settings.shards.into();
+    if let Some(analysis) = view.and_then(|view| view.analysis.as_ref()) {
+        index["analysis"] = analysis.clone();
+    }
     let mut aliases = json!({ names.write_alias(generation): { "is_write_index": true } });
     if !is_built {
         aliases[names.public_alias(generation.view())] = public_alias();
     }
-    json!({
+    let mut body = json!({
         "settings": { "index": index },
         "mappings": {
             "_meta": { DEFINITION: generation.definition },
@@ -77,11 +80,16 @@ pub fn create_index(generation: &Generation, names: &IndexNames, settings: &Sett
                 "deleted": { "type": "boolean" },
                 "created_at": { "type": "date" },
                 "updated_at": { "type": "date" },
-                "document": document,
+                "document": view.and_then(|view| view.mappings.as_ref()),
             },
         },
         "aliases": aliases,
-    })
+    });
+    if view.is_some_and(|view| view.routing.is_some()) {
+        // A write or a read of a document that does not say its tenant would ask the wrong shard.
+        body["mappings"]["_routing"] = json!({ "required": true });
+    }
+    body
 }
 
 /// The settings of an index that is read and kept in step.

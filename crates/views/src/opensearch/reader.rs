@@ -52,7 +52,7 @@ impl Reader {
             "_source": ["id", "item_version"],
             "size": ids.len(),
         });
-        let found = self.send(&self.names.index(generation), body).await?;
+        let found = self.send(&self.names.index(generation), body, routing(generation, tenant)).await?;
         let read = |hit: &Value| {
             let source = &hit["_source"];
             Some((source["id"].as_str()?.to_owned(), source["item_version"].as_u64()?))
@@ -60,15 +60,23 @@ impl Reader {
         Ok(found["hits"]["hits"].as_array().into_iter().flatten().filter_map(read).collect())
     }
 
-    /// Sends a search to the public alias of a view. What it may find is for the caller to say in `body`: an alias hides the
-    /// deleted and no tenant.
-    pub async fn search(&self, view: &str, body: Value) -> Result<Value, ReadError> {
-        self.send(&self.names.public_alias(view), body).await
+    /// Sends a search for what `tenant` has to the public alias of a view, whose live generation this is. What it may find is for
+    /// the caller to say in `body`: an alias hides the deleted and no tenant.
+    pub async fn search(
+        &self,
+        generation: &Generation,
+        tenant: &Tenant,
+        body: Value,
+    ) -> Result<Value, ReadError> {
+        let alias = self.names.public_alias(generation.view());
+        self.send(&alias, body, routing(generation, tenant)).await
     }
 
-    async fn send(&self, name: &str, body: Value) -> Result<Value, ReadError> {
+    async fn send(&self, name: &str, body: Value, routing: Option<&str>) -> Result<Value, ReadError> {
+        // A tenant is lower-case letters, digits and hyphens.
+        let routing = routing.map(|tenant| format!("&routing={tenant}")).unwrap_or_default();
         let path = format!(
-            "{name}/_search?allow_partial_search_results=false&cancel_after_time_interval={}ms",
+            "{name}/_search?allow_partial_search_results=false&cancel_after_time_interval={}ms{routing}",
             self.timeout.as_millis(),
         );
         let asked = send(&self.client, Method::Post, &path, Some(body));
@@ -88,4 +96,9 @@ impl Reader {
             }
         }
     }
+}
+
+/// The shard that has what `tenant` has, if it is one.
+fn routing<'t>(generation: &Generation, tenant: &'t Tenant) -> Option<&'t str> {
+    generation.definition.opensearch.as_ref()?.routing_of(tenant)
 }

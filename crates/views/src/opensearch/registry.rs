@@ -16,7 +16,7 @@ mod building;
 mod entry;
 
 use aqueduct_contract::Names;
-use aqueduct_model::{Model, Type, View};
+use aqueduct_model::{Model, View};
 use opensearch::OpenSearch;
 use opensearch::http::Method;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Registry {
     /// many at once; calling it again does nothing.
     pub async fn ensure(&self, model: &Model) -> Result<Served, Error> {
         self.create_registry().await?;
-        let wanted = wanted(model);
+        let wanted = definition::all_in_opensearch(model);
         let registered = self.generations().await?;
         for view in &wanted {
             if registered.iter().all(|generation| generation.view() != view.name) {
@@ -67,7 +67,7 @@ impl Registry {
 
     /// What is consumed now, compared with the model. Makes nothing.
     pub async fn look(&self, model: &Model) -> Result<Served, Error> {
-        Ok(Served::compare(self.generations().await?, &wanted(model)))
+        Ok(Served::compare(self.generations().await?, &definition::all_in_opensearch(model)))
     }
 
     /// Every generation, by view and number. Fails while nothing was ever registered under this prefix.
@@ -217,13 +217,6 @@ impl Registry {
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Error> {
         send(&self.client, method, path, body).await
     }
-}
-
-fn wanted(model: &Model) -> Vec<View> {
-    let resolved = |of: &'_ Type| {
-        of.views.iter().filter_map(|view| definition::in_opensearch(of, view)).collect::<Vec<_>>()
-    };
-    model.types().flat_map(resolved).collect()
 }
 
 fn taken(generation: &Generation, name: String) -> Error {

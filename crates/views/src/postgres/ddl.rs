@@ -5,7 +5,9 @@
 //!
 //! Key and indexes are steps of their own, since they are made faster after a table was filled than while it is.
 
-use aqueduct_model::{Column, ColumnType};
+use std::collections::HashSet;
+
+use aqueduct_model::{Column, ColumnType, TextSearch};
 use sha2::{Digest, Sha256};
 
 use super::quote::{NAME_LIMIT, QuoteError, identifier, literal};
@@ -50,6 +52,8 @@ pub fn tables(generation: &Generation) -> Vec<Table<'_>> {
         public: generation.view(),
         own: &OWN_COLUMNS,
         columns: view.map_or(&[], |view| &view.columns),
+        indexes: view.map_or(&[], |view| &view.indexes),
+        search: view.and_then(|view| view.search.as_ref()),
         key: &["tenant", "id"],
     };
     let children = view.into_iter().flat_map(|view| &view.children).map(|child| Table {
@@ -58,6 +62,8 @@ pub fn tables(generation: &Generation) -> Vec<Table<'_>> {
         public: &child.name,
         own: &CHILD_COLUMNS,
         columns: &child.columns,
+        indexes: &child.indexes,
+        search: None,
         key: &["tenant", "id", "position"],
     });
     std::iter::once(own).chain(children).collect()
@@ -98,6 +104,10 @@ pub struct Table<'g> {
     pub own: &'static [(&'static str, &'static str)],
     /// The columns that the view gives, which come after them.
     pub columns: &'g [Column],
+    /// The columns of each index over several.
+    pub indexes: &'g [Vec<String>],
+    /// What a last column, which Postgres makes, is made of.
+    pub search: Option<&'g TextSearch>,
     /// The columns of its key.
     pub key: &'static [&'static str],
 }
@@ -111,8 +121,25 @@ impl Table<'_> {
             .columns
             .iter()
             .map(|column| Ok(format!("{} {}", identifier(&column.name)?, column.column_type)));
-        let columns = own.chain(given).collect::<Result<Vec<_>, QuoteError>>()?.join(",\n    ");
+        let search = self.search.map(|search| self.text_search(search));
+        let columns = own.chain(given).chain(search).collect::<Result<Vec<_>, QuoteError>>()?.join(",\n    ");
         Ok(format!("CREATE TABLE {} (\n    {columns}\n)", identifier(&self.name)?))
+    }
+
+    /// The column that is searched for words.
+    fn text_search(&self, search: &TextSearch) -> Result<String, QuoteError> {
+        let language = literal(&search.language)?;
+        let weights = ["A", "B", "C", "D"].into_iter().chain(std::iter::repeat("D"));
+        let words = search.columns.iter().zip(weights).map(|(name, weight)| {
+            let is_json = |column: &Column| column.name == *name && column.column_type == ColumnType::Jsonb;
+            let nothing = if self.columns.iter().any(is_json) { "'null'::jsonb" } else { "''" };
+            let column = identifier(name)?;
+            Ok(format!(
+                "setweight(to_tsvector({language}::regconfig, coalesce({column}, {nothing})), '{weight}')"
+            ))
+        });
+        let words = words.collect::<Result<Vec<_>, QuoteError>>()?.join(" || ");
+        Ok(format!("{} tsvector GENERATED ALWAYS AS ({words}) STORED", identifier(TextSearch::COLUMN)?))
     }
 
     /// Makes its key, once.
@@ -134,30 +161,41 @@ impl Table<'_> {
     }
 
     /// Makes the indexes that the view asks for. Each begins with the tenant, as every query of a tenant does, and ends with
-    /// the id, so that pages in the order of the column are read from it; a `jsonb` column has one that answers `@>`.
+    /// the id, so that pages in the order of the columns are read from it; a `jsonb` column has one that answers `@>`, and what
+    /// is searched for words one for that.
     pub fn create_indexes(&self) -> Result<Vec<String>, QuoteError> {
-        let indexed = self.columns.iter().filter(|column| column.index);
-        indexed
-            .map(|column| {
-                let name = identifier(&index_name(&self.name, &column.name))?;
-                let (table, of) = (identifier(&self.name)?, identifier(&column.name)?);
-                Ok(match column.column_type {
-                    ColumnType::Jsonb => {
-                        format!(
-                            "CREATE INDEX IF NOT EXISTS {name} ON {table} USING gin ({of} jsonb_path_ops)"
-                        )
-                    }
-                    _ => format!("CREATE INDEX IF NOT EXISTS {name} ON {table} (tenant, {of}, id)"),
-                })
-            })
-            .collect()
+        let mut taken = HashSet::new();
+        let mut statements = Vec::new();
+        let mut add = |columns: &[&str], of: String| {
+            let name = index_name(&self.name, columns, &mut taken);
+            let (name, table) = (identifier(&name)?, identifier(&self.name)?);
+            statements.push(format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {of}"));
+            Ok::<_, QuoteError>(())
+        };
+        for column in self.columns.iter().filter(|column| column.index) {
+            let of = identifier(&column.name)?;
+            let of = match column.column_type {
+                ColumnType::Jsonb => format!("USING gin ({of} jsonb_path_ops)"),
+                _ => format!("(tenant, {of}, id)"),
+            };
+            add(&[&column.name], of)?;
+        }
+        for columns in self.indexes {
+            let quoted = columns.iter().map(|name| identifier(name)).collect::<Result<Vec<_>, _>>()?;
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            add(&names, format!("(tenant, {}, id)", quoted.join(", ")))?;
+        }
+        if self.search.is_some() {
+            add(&[TextSearch::COLUMN], format!("USING gin ({})", identifier(TextSearch::COLUMN)?))?;
+        }
+        Ok(statements)
     }
-
     /// Makes the public view: what is not deleted, without what only writers need. An item that is deleted has no rows in
     /// child tables.
     pub fn create_public_view(&self) -> Result<String, QuoteError> {
         let own = self.own.iter().map(|(name, _)| *name).filter(|name| *name != DELETED);
         let columns = own.chain(self.columns.iter().map(|column| column.name.as_str()));
+        let columns = columns.chain(self.search.map(|_| TextSearch::COLUMN));
         let columns = columns.map(identifier).collect::<Result<Vec<_>, _>>()?.join(", ");
         let (view, table) = (identifier(self.public)?, identifier(&self.name)?);
         let hidden = self.own.iter().any(|(name, _)| *name == DELETED);
@@ -168,14 +206,15 @@ impl Table<'_> {
 
 const DELETED: &str = "deleted";
 
-/// The same for the same table and column on every server, and different for different ones: a name that would be
-/// too long ends in a digest instead of where Postgres would cut it.
-fn index_name(table: &str, column: &str) -> String {
-    let name = format!("{table}_{column}_idx");
-    if name.len() <= NAME_LIMIT {
+/// The same for the same table and columns on every server, and different for different ones: a name that would be
+/// too long, or is taken, ends in a digest.
+fn index_name(table: &str, columns: &[&str], taken: &mut HashSet<String>) -> String {
+    let name = format!("{table}_{}_idx", columns.join("_"));
+    if name.len() <= NAME_LIMIT && taken.insert(name.clone()) {
         return name;
     }
-    let digest: String = Sha256::digest(&name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(format!("{table}({})", columns.join(",")));
+    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let room = NAME_LIMIT - digest.len() - "__idx".len();
     let kept =
         name.char_indices().map(|(at, character)| at + character.len_utf8()).take_while(|end| *end <= room);
@@ -234,6 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn indexes_over_several_columns_and_words_to_search() {
+        let column = |name: &str, column_type: &str| json!({ "name": name, "type": column_type, "from": format!("self.{name}"), "index": false });
+        let columns = [column("name", "text"), column("tags", "jsonb"), column("placed_at", "timestamptz")];
+        let view = json!({
+            "columns": columns,
+            "indexes": [["name", "placed_at"], ["updated_at"]],
+            "search": { "columns": ["name", "tags"], "language": "english" },
+        });
+        insta::assert_snapshot!(everything(&of_view("products", view)));
+    }
+
+    #[test]
     fn hostile_names_stay_names() {
         let columns = json!([
             { "name": r#"x" text); DROP TABLE y; --"#, "type": "text", "from": "self.x", "index": true },
@@ -254,12 +305,17 @@ mod tests {
     #[test]
     fn long_index_names_fit_and_differ() {
         let table = format!("{}__g1", "v".repeat(48));
-        let (one, other) = (index_name(&table, &"c".repeat(47)), index_name(&table, &"c".repeat(48)));
+        let name = |table: &str, column: &str| index_name(table, &[column], &mut HashSet::new());
+        let (one, other) = (name(&table, &"c".repeat(47)), name(&table, &"c".repeat(48)));
         assert_ne!(one, other);
-        for name in [&one, &other, &index_name(&table, &"ä".repeat(24)), &index_name("x", &"✓".repeat(20))]
-        {
+        for name in [&one, &other, &name(&table, &"ä".repeat(24)), &name("x", &"✓".repeat(20))] {
             assert!(name.len() <= NAME_LIMIT && name.ends_with("_idx"), "{name}");
         }
-        assert_eq!(one, index_name(&table, &"c".repeat(47)), "the same every time");
+        assert_eq!(one, name(&table, &"c".repeat(47)), "the same every time");
+        let mut taken = HashSet::new();
+        let names = [&["a_b", "c"][..], &["a", "b_c"], &["a_b_c"]]
+            .map(|columns| index_name("t", columns, &mut taken));
+        assert_eq!(names[0], "t_a_b_c_idx");
+        assert!(names[1] != names[0] && names[2] != names[0] && names[1] != names[2], "{names:?}");
     }
 }

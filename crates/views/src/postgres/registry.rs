@@ -36,7 +36,7 @@ impl Registry {
     /// many at once; calling it again does nothing.
     pub async fn ensure(&self, model: &Model) -> Result<Served, Error> {
         self.migrate().await?;
-        let wanted = wanted(model);
+        let wanted = definition::all_in_postgres(model);
         let mut transaction = self.pool.begin().await?;
         lock(&mut transaction).await?;
         let registered = generations(&mut transaction).await?;
@@ -55,7 +55,7 @@ impl Registry {
 
     /// What is consumed now, compared with the model. Makes nothing.
     pub async fn look(&self, model: &Model) -> Result<Served, Error> {
-        Ok(Served::compare(self.generations().await?, &wanted(model)))
+        Ok(Served::compare(self.generations().await?, &definition::all_in_postgres(model)))
     }
 
     async fn migrate(&self) -> Result<(), Error> {
@@ -84,10 +84,6 @@ impl Registry {
             |change| serde_json::from_value(change).map_err(|error| Error::Registry(error.to_string()));
         changes.into_iter().map(read).collect()
     }
-}
-
-fn wanted(model: &Model) -> Vec<View> {
-    model.types().flat_map(|of| &of.views).filter_map(definition::in_postgres).collect()
 }
 
 /// Waits for others who make generations; until the end of the transaction.

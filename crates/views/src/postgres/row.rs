@@ -15,7 +15,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use self::children::ChildMapper;
-use crate::MappingError;
+use crate::{MappingError, condition};
 
 /// One row, its columns as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,8 @@ pub type Values<'i> = Vec<Option<Cow<'i, str>>>;
 pub struct RowMapper {
     columns: Vec<Column>,
     children: Vec<ChildMapper>,
-    /// Of the columns, then of each child table.
+    condition: Option<Expression>,
+    /// Of the columns, then of each child table, then of the condition.
     paths: Paths,
     /// Something is more than a path.
     evaluates: bool,
@@ -59,19 +60,25 @@ impl RowMapper {
         let columns = view.columns.clone();
         let children: Vec<ChildMapper> = view.children.iter().map(ChildMapper::new).collect();
         let own = columns.iter().map(|column| &column.from);
-        let paths = Paths::of(own.clone().chain(children.iter().flat_map(ChildMapper::expressions)));
-        let evaluates = !own.clone().all(Expression::is_path) || children.iter().any(ChildMapper::evaluates);
-        RowMapper { columns, children, paths, evaluates }
+        let condition = view.condition.clone();
+        let of_children = children.iter().flat_map(ChildMapper::expressions);
+        let paths = Paths::of(own.clone().chain(of_children).chain(&condition));
+        let evaluates = !own.clone().chain(&condition).all(Expression::is_path)
+            || children.iter().any(ChildMapper::evaluates);
+        RowMapper { columns, children, condition, paths, evaluates }
     }
 
-    /// The row of an item. Nothing is evaluated for a deleted item.
+    /// The row of an item. Nothing is evaluated for a deleted item, and nothing but the condition for one that the view does
+    /// not show: its row is that of a deleted one.
     pub fn row<'i>(&self, item: &'i RawItem<'_>) -> Result<Row<'i>, MappingError> {
-        let (values, children) = if item.deleted { self.nothing() } else { self.shown(item)? };
+        let shown = if item.deleted { None } else { self.shown(item)? };
+        let deleted = shown.is_none();
+        let (values, children) = shown.unwrap_or_else(|| self.nothing());
         Ok(Row {
             tenant: item.key.tenant().as_str(),
             id: item.key.id().as_str(),
             item_version: item.version.as_i64(),
-            deleted: item.deleted,
+            deleted,
             created_at: item.created_at,
             updated_at: item.updated_at,
             values,
@@ -83,7 +90,8 @@ impl RowMapper {
         (vec![None; self.columns.len()], vec![Vec::new(); self.children.len()])
     }
 
-    fn shown<'i>(&self, item: &'i RawItem<'_>) -> Result<Shown<'i>, MappingError> {
+    /// `None` of an item that does not meet the condition.
+    fn shown<'i>(&self, item: &'i RawItem<'_>) -> Result<Option<Shown<'i>>, MappingError> {
         let unreadable = |error: serde_json::Error| MappingError {
             part: "attributes".to_owned(),
             message: error.to_string(),
@@ -91,6 +99,15 @@ impl RowMapper {
         let found = self.paths.look_up(&item.attributes).map_err(unreadable)?;
         let parsed = self.evaluates.then(|| item.parsed()).transpose().map_err(unreadable)?;
         let scope = parsed.as_ref().map(Scope::of);
+        if let Some(condition) = &self.condition {
+            let given = match &scope {
+                Some(scope) => condition.evaluate(scope).map_err(condition::failed)?,
+                None => parsed_at(found.last().copied().flatten()).map_err(condition::failed)?,
+            };
+            if !condition::holds(condition, &given)? {
+                return Ok(None);
+            }
+        }
         let (own, mut of_children) = found.split_at(self.columns.len());
         let values = self.columns.iter().zip(own).map(|(column, found)| {
             let fail = |message: String| MappingError { part: format!("column {}", column.name), message };
@@ -107,22 +124,41 @@ impl RowMapper {
             of_children = others;
             children.push(child.rows(found, scope.as_ref())?);
         }
-        Ok((values, children))
+        Ok(Some((values, children)))
     }
 }
 
 /// The columns of a row, and the rows of each of its child tables.
 type Shown<'i> = (Values<'i>, Vec<Vec<Values<'i>>>);
 
+/// The value of a text, null where there is none.
+fn parsed_at(found: Option<&RawValue>) -> serde_json::Result<Value> {
+    found.map_or(Ok(Value::Null), |found| serde_json::from_str(found.get()))
+}
+
 /// The text of a value that stands in the item.
 fn taken<'v>(column: &Column, found: Option<&'v RawValue>) -> Result<Option<Cow<'v, str>>, String> {
-    found.map_or(Ok(None), |found| text(column.column_type, found))
+    match found.map_or(Ok(None), |found| text(column.column_type, found))? {
+        None => default(column),
+        text => Ok(text),
+    }
 }
 
 /// The text of a value that an expression made.
 fn made<'v>(column: &Column, value: Result<Value, ExpressionError>) -> Result<Option<Cow<'v, str>>, String> {
-    let value = value.map_err(|error| error.to_string())?;
-    let value = to_raw_value(&value).map_err(|error| error.to_string())?;
+    match owned(column, &value.map_err(|error| error.to_string())?)? {
+        None => default(column),
+        text => Ok(text),
+    }
+}
+
+/// The text of what stands where there is nothing.
+fn default<'v>(column: &Column) -> Result<Option<Cow<'v, str>>, String> {
+    column.default.as_ref().map_or(Ok(None), |default| owned(column, default))
+}
+
+fn owned<'v>(column: &Column, value: &Value) -> Result<Option<Cow<'v, str>>, String> {
+    let value = to_raw_value(value).map_err(|error| error.to_string())?;
     let text = text(column.column_type, &value)?;
     Ok(text.map(|text| Cow::Owned(text.into_owned())))
 }
@@ -291,6 +327,53 @@ mod tests {
         assert_eq!(row(&fails, &deleted).unwrap().values, [None]);
         let error = row(&fails, &item(json!({}))).unwrap_err();
         assert!(error.to_string().starts_with("column c: "), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_meet_the_condition_is_as_if_deleted_and_nothing_else_is_evaluated() {
+        let mapped = |condition: &str, attributes: Value| {
+            let column = json!({ "name": "c", "type": "text", "from": "self.absent + 'x'", "index": false });
+            let child = json!({ "name": "l", "each": "self.absent + 'x'", "columns": [column] });
+            let view = json!({ "columns": [column], "children": [child], "where": condition });
+            let view: PostgresView = serde_json::from_value(view).unwrap();
+            let item = item(attributes);
+            row(&view, &item)
+                .map(|row| (row.deleted, row.values == [None], row.children == [Vec::<Values<'_>>::new()]))
+                .map_err(|error| error.to_string())
+        };
+        for attributes in [json!({}), json!({ "on": null }), json!({ "on": false })] {
+            assert_eq!(mapped("self.on", attributes.clone()), Ok((true, true, true)));
+            assert_eq!(mapped("self.?on.orValue(false) == true", attributes), Ok((true, true, true)));
+        }
+        for (condition, on, error) in [
+            ("self.on", json!(true), "column c: "),
+            ("self.on == 1", json!(1), "column c: "),
+            ("self.on", json!("yes"), "where: `self.on` gives \"yes\", which is neither true nor false"),
+            ("self.on + 1", json!(1), "where: `self.on + 1` gives 2"),
+            ("self.off == 1", json!(1), "where: "),
+        ] {
+            let refused = mapped(condition, json!({ "on": on })).unwrap_err();
+            assert!(refused.starts_with(error), "{condition}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_default_stands_where_there_is_nothing_and_not_in_a_deleted_row() {
+        for (column_type, from, default, expected) in [
+            ("text", "self.v", json!("none"), "none"),
+            ("numeric(14,2)", "self.?v", json!("0.50"), "0.50"),
+            ("integer", "self.v.w", json!(-3), "-3"),
+            ("jsonb", "self.v", json!([1, "x"]), r#"[1,"x"]"#),
+            ("boolean", "true ? self.?v : null", json!(false), "false"),
+        ] {
+            let column =
+                json!({ "name": "c", "type": column_type, "from": from, "index": false, "default": default });
+            let view: PostgresView = serde_json::from_value(json!({ "columns": [column] })).unwrap();
+            let empty = item(json!({}));
+            assert_eq!(row(&view, &empty).unwrap().values, [Some(expected.into())], "{column_type}");
+            let deleted = RawItem { deleted: true, ..empty };
+            assert_eq!(row(&view, &deleted).unwrap().values, [None]);
+        }
     }
 
     #[test]
