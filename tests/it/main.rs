@@ -34,4 +34,5 @@ mod sync_search;
 mod tls;
 mod up;
 mod verify;
+mod view_keys;
 mod views;

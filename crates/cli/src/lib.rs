@@ -12,3 +12,4 @@ pub mod replay;
 pub mod setup;
 pub mod trace;
 pub mod verify;
+pub mod views;

@@ -10,6 +10,7 @@ use aqueduct_cli::lag::Lag;
 use aqueduct_cli::replay::Replay;
 use aqueduct_cli::trace::Trace;
 use aqueduct_cli::verify::Verify;
+use aqueduct_cli::views::Views;
 use aqueduct_cli::{local, model, setup};
 use aqueduct_service::{SettingsFile, exit_code};
 use clap::{Parser, Subcommand};
@@ -40,6 +41,9 @@ enum Command {
     Trace(Trace),
     /// Compare every read model with the event store, by value
     Verify(Verify),
+    /// Views of the model beside those that are live
+    #[command(subcommand)]
+    Views(Views),
 }
 
 #[derive(Subcommand)]
@@ -73,6 +77,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Local(Local::Logs(logs)) => local::logs::run(logs).await?,
         Command::Model(args) => return model::run(args).await,
         Command::Verify(verify) => return verify.run().await,
+        Command::Views(views) => return views.run().await,
         Command::Lag(lag) => lag.run().await?,
         Command::DeadLetters(letters) => return letters.run().await,
         Command::Trace(trace) => trace.run().await?,

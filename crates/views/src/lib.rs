@@ -22,6 +22,7 @@ mod generation;
 mod live;
 mod metrics;
 pub mod opensearch;
+pub mod plan;
 pub mod postgres;
 mod reach;
 mod read_error;
