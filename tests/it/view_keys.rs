@@ -119,7 +119,8 @@ impl Stage {
         let names = Names::new(&self.settings.prefix);
         let reader = Reader::new(&self.settings.opensearch, &names, Duration::from_secs(30)).unwrap();
         let tenant = tenant.parse().unwrap();
-        let query = json!({ "bool": { "must": [query], "filter": [{ "term": { "tenant": tenant } }] } });
+        let filter = [json!({ "term": { "tenant": tenant } }), json!({ "term": { "deleted": false } })];
+        let query = json!({ "bool": { "must": [query], "filter": filter } });
         let body = json!({ "query": query, "sort": ["id"] });
         let found = reader.search(&self.generation, &tenant, body).await.unwrap();
         let hits = found["hits"]["hits"].as_array().unwrap();
@@ -274,6 +275,10 @@ async fn analyzers_are_applied_and_routing_keeps_each_tenant_on_one_shard() {
     let versions =
         reader.versions(&stage.generation, &"tenant-3".parse().unwrap(), &["lamp", "boat"]).await.unwrap();
     assert_eq!(versions.len(), 2);
+    let alias = format!("-g1/_alias/{}orders", stage.settings.opensearch.index_prefix);
+    assert_eq!(stage.http(Method::Delete, &alias, None).await.0, 200);
+    let lamp = json!({ "match": { "document.title": "lamp" } });
+    assert_eq!(stage.found("tenant-3", lamp).await, ["lamp"], "whoever knows this generation asks this one");
 }
 
 #[tokio::test]

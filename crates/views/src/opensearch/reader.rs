@@ -61,15 +61,18 @@ impl Reader {
     }
 
     /// Sends a search for what `tenant` has to the public alias of a view, whose live generation this is. What it may find is for
-    /// the caller to say in `body`: an alias hides the deleted and no tenant.
+    /// the caller to say in `body`: that it is the tenant's, and not deleted.
     pub async fn search(
         &self,
         generation: &Generation,
         tenant: &Tenant,
         body: Value,
     ) -> Result<Value, ReadError> {
-        let alias = self.names.public_alias(generation.view());
-        self.send(&alias, body, routing(generation, tenant)).await
+        match routing(generation, tenant) {
+            None => self.send(&self.names.public_alias(generation.view()), body, None).await,
+            // Its own index: for a moment after a swap the alias leads to the next generation, which may not be routed.
+            routing => self.send(&self.names.index(generation), body, routing).await,
+        }
     }
 
     async fn send(&self, name: &str, body: Value, routing: Option<&str>) -> Result<Value, ReadError> {
