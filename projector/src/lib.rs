@@ -1,7 +1,7 @@
 //! The worker that keeps the DynamoDB read table.
 //!
 //! ```text
-//! aqueduct.<type>.events ──▶ engine (lanes, batches) ──▶ sink ──▶ DataTable::put_if_newer ──▶ table `data`
+//! aqueduct.<type>.events ──▶ engine (lanes, batches) ──▶ sink ──▶ DataTable::put ──▶ table `data`
 //!                                                         │
 //!                                                         └─ classify: what an error asks for
 //! ```

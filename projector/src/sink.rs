@@ -4,7 +4,7 @@
 //! and none of it in another batch at the same time; should a zombie write nevertheless, the condition on the version
 //! keeps the row from going back.
 
-use aqueduct_contract::{Event, Names};
+use aqueduct_contract::{Event, Guard, Names};
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_store::DataTable;
 use aqueduct_store::data::PutOutcome;
@@ -21,13 +21,20 @@ const PUTS_IN_FLIGHT: usize = 16;
 pub struct DataSink {
     table: DataTable,
     names: Names,
+    guard: Guard,
 }
 
 impl DataSink {
     /// A sink into `table`, for events from the topics of `names`.
     #[must_use]
     pub fn new(table: DataTable, names: Names) -> DataSink {
-        DataSink { table, names }
+        DataSink { table, names, guard: Guard::Older }
+    }
+
+    /// The same, for repairs: what is of the same version is written again.
+    #[must_use]
+    pub fn repairing(self) -> DataSink {
+        DataSink { guard: Guard::OlderOrSame, ..self }
     }
 
     fn event(&self, record: &Record) -> Result<Event, Reason> {
@@ -45,7 +52,7 @@ impl DataSink {
             Ok(event) => event,
             Err(reason) => return Ok(Outcome::Poison(reason)),
         };
-        match self.table.put_if_newer(&event).await {
+        match self.table.put(&event, self.guard).await {
             Ok(PutOutcome::Applied) => Ok(Outcome::Applied),
             Ok(PutOutcome::Stale) => Ok(Outcome::Stale),
             Err(error) => classify(error),

@@ -1,6 +1,6 @@
 //! A batch of events into one generation's table.
 
-use aqueduct_contract::RawItem;
+use aqueduct_contract::{Guard, RawItem};
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, RowMapper, ddl};
@@ -24,13 +24,22 @@ impl TableSink {
     /// The sink of `generation`, whose table exists in `pool`'s database. Fails when the generation is not one of
     /// Postgres or has names that it cannot hold.
     pub fn new(pool: PgPool, generation: Generation) -> Result<TableSink, Error> {
+        TableSink::guarded(pool, generation, Guard::Older)
+    }
+
+    /// The same, for repairs: what is of the same version is written again.
+    pub fn repairing(pool: PgPool, generation: Generation) -> Result<TableSink, Error> {
+        TableSink::guarded(pool, generation, Guard::OlderOrSame)
+    }
+
+    fn guarded(pool: PgPool, generation: Generation, guard: Guard) -> Result<TableSink, Error> {
         let name_error = |source: QuoteError| Error::Name { view: generation.view().to_owned(), source };
         let view = generation.definition.postgres.as_ref();
         let mapper = view
             .map(RowMapper::new)
             .ok_or_else(|| Error::Registry(format!("{} has no table", generation.sink())))?;
         let table = identifier(&ddl::table_name(&generation)).map_err(name_error)?;
-        let statements = Statements::new(&generation).map_err(name_error)?;
+        let statements = Statements::new(&generation, guard).map_err(name_error)?;
         Ok(TableSink { pool, mapper, statements, probe: format!("SELECT FROM {table} LIMIT 1"), generation })
     }
 

@@ -20,6 +20,7 @@ mod children;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use aqueduct_contract::Guard;
 use aqueduct_views::Generation;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, ddl};
@@ -57,10 +58,10 @@ pub struct Statements {
 
 impl Statements {
     /// Those for `generation`.
-    pub fn new(generation: &Generation) -> Result<Statements, QuoteError> {
+    pub fn new(generation: &Generation, guard: Guard) -> Result<Statements, QuoteError> {
         let tables = ddl::tables(generation);
         let children = tables.iter().skip(1).map(Replacement::new).collect::<Result<_, _>>()?;
-        Ok(Statements { upsert: Upsert::new(generation)?, children })
+        Ok(Statements { upsert: Upsert::new(generation, guard)?, children })
     }
 
     /// Writes rows of different keys, with their children, and tells which of them were newer than what the table held.
@@ -114,7 +115,7 @@ struct Parameter {
 
 impl Upsert {
     /// The statement for `generation`.
-    pub fn new(generation: &Generation) -> Result<Upsert, QuoteError> {
+    pub fn new(generation: &Generation, guard: Guard) -> Result<Upsert, QuoteError> {
         let own = ddl::OWN_COLUMNS.iter().zip(OWN_PARAMETERS);
         let own = own.map(|((name, _), (sent_as, conversion))| (*name, sent_as, conversion.to_owned()));
         let columns = generation.definition.postgres.iter().flat_map(|view| &view.columns);
@@ -135,13 +136,17 @@ impl Upsert {
         let arrays = list(&|number, parameter| format!("${number}::{}[]", parameter.sent_as), 0);
         let aliases = list(&|number, _| format!("c{number}"), 0);
         let updates = list(&|_, Parameter { name, .. }| format!("{name} = excluded.{name}"), KEY_COLUMNS);
+        let older = match guard {
+            Guard::Older => "<",
+            Guard::OlderOrSame => "<=",
+        };
         let sql = format!(
             "WITH applied AS (\n\
              INSERT INTO {table} AS t ({names})\n\
              SELECT {values}\n\
              FROM unnest({arrays}) AS s ({aliases})\n\
              ON CONFLICT (tenant, id) DO UPDATE SET {updates}\n\
-             WHERE t.item_version < excluded.item_version\n\
+             WHERE t.item_version {older} excluded.item_version\n\
              RETURNING t.tenant, t.id\n\
              )\n\
              SELECT number, tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted\n\
@@ -191,7 +196,7 @@ mod tests {
     fn upsert(name: &str, columns: Value) -> String {
         let definition = json!({ "name": name, "type": "ORDER", "postgres": { "columns": columns } });
         let generation = Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live);
-        Upsert::new(&generation).unwrap().sql.to_string()
+        Upsert::new(&generation, Guard::Older).unwrap().sql.to_string()
     }
 
     #[test]

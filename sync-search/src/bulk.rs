@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use aqueduct_contract::{RawItem, Version};
+use aqueduct_contract::{Guard, RawItem, Version};
 use aqueduct_model::SearchView;
 use aqueduct_views::MappingError;
 use aqueduct_views::opensearch::{document, document_id};
@@ -27,15 +27,26 @@ pub struct Documents {
     lines: Vec<u8>,
     /// Where each document ends.
     ends: Vec<usize>,
+    guard: Guard,
 }
 
 impl Documents {
+    /// None yet, of those that this guard lets through.
+    #[must_use]
+    pub fn guarded(guard: Guard) -> Documents {
+        Documents { guard, ..Documents::default() }
+    }
+
     /// Adds the document of `item`, or nothing of it.
     pub fn push(&mut self, view: &SearchView, item: &RawItem<'_>) -> Result<(), MappingError> {
         let document = document(view, item)?;
         let id = document_id(&item.key);
         let routing = view.routing_of(item.key.tenant());
-        let target = Target { id: &id, routing, version: item.version, version_type: "external" };
+        let version_type = match self.guard {
+            Guard::Older => "external",
+            Guard::OlderOrSame => "external_gte",
+        };
+        let target = Target { id: &id, routing, version: item.version, version_type };
         let action = Action { index: target };
         let end = self.lines.len();
         if let Err(error) = self.write(&action).and_then(|()| self.write(&document)) {

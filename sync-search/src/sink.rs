@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aqueduct_contract::Guard;
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_model::SearchView;
 use aqueduct_views::opensearch::{IndexNames, Settings};
@@ -29,6 +30,7 @@ pub struct IndexSink {
     /// Of a request, about. Less than the setting once OpenSearch, or a proxy before it, took less.
     bulk_bytes: Arc<AtomicUsize>,
     gzip: bool,
+    guard: Guard,
 }
 
 impl IndexSink {
@@ -41,8 +43,15 @@ impl IndexSink {
             write_alias: IndexNames::new(&settings.index_prefix).write_alias(&generation),
             bulk_bytes: Arc::new(usize::try_from(settings.bulk_bytes.as_u64()).unwrap_or(usize::MAX).into()),
             gzip: settings.compresses()?,
+            guard: Guard::Older,
             generation,
         })
+    }
+
+    /// The same, for repairs: what is of the same version is written again.
+    #[must_use]
+    pub fn repairing(self) -> IndexSink {
+        IndexSink { guard: Guard::OlderOrSame, ..self }
     }
 
     /// Adds the document of a record's item.
@@ -121,7 +130,7 @@ impl Sink for IndexSink {
     const NEEDS: Needs = Needs::State;
 
     async fn apply(&self, batch: &[Record]) -> Result<Vec<Outcome>, SinkError> {
-        let mut documents = Documents::default();
+        let mut documents = Documents::guarded(self.guard);
         let mapped: Vec<Result<(), Reason>> =
             batch.iter().map(|record| self.add(record, &mut documents)).collect();
         let mut written = self.send_all(documents.finish()).await?.into_iter();

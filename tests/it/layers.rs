@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// From the bottom up: what each crate may use of the workspace.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("contract", &[]),
     ("model", &["contract"]),
     ("store", &["contract"]),
@@ -17,13 +17,28 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("engine", &["contract", "store"]),
     // It composes the settings of all, so it uses who owns a section of them, and runs what workers run alike.
     ("service", &["contract", "engine", "store", "views"]),
+    ("verify", &["contract", "model", "store", "views", "service"]),
     // A worker never uses another worker.
     ("command-api", &["contract", "model", "store", "commands", "views", "service"]),
     ("projector", &["contract", "model", "store", "commands", "engine", "service"]),
     ("sync-rds", &["contract", "model", "views", "engine", "service"]),
     ("sync-search", &["contract", "model", "views", "engine", "service"]),
-    // Not the engine, the API or a worker: it starts those as processes.
-    ("cli", &["contract", "model", "store", "views", "service"]),
+    // What it writes to a read model goes through the sink of the worker that keeps it. Processes it starts as such.
+    (
+        "cli",
+        &[
+            "contract",
+            "model",
+            "store",
+            "views",
+            "engine",
+            "service",
+            "verify",
+            "projector",
+            "sync-rds",
+            "sync-search",
+        ],
+    ),
     (
         "tests",
         &[
@@ -34,6 +49,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "commands",
             "engine",
             "service",
+            "verify",
             "command-api",
             "projector",
             "sync-rds",

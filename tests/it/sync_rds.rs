@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_contract::Item;
+use aqueduct_contract::{Guard, Item};
 use aqueduct_engine::{Outcome, Record, Sink, SinkError};
 use aqueduct_model::PostgresView;
 use aqueduct_service::Settings;
@@ -373,8 +373,11 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
     let items = ids.map(|id| order(id, 1, json!({ "customerName": id })).to_raw().unwrap());
     let mapper = RowMapper::new(postgres);
     let mapped: Vec<_> = items.iter().map(|item| mapper.row(item).unwrap()).collect();
-    let applied =
-        Statements::new(&generation).unwrap().execute(&pool, mapped.iter().collect()).await.unwrap();
+    let applied = Statements::new(&generation, Guard::Older)
+        .unwrap()
+        .execute(&pool, mapped.iter().collect())
+        .await
+        .unwrap();
     assert!(mapped.iter().all(|row| applied.contains(row)));
     let name = format!("\"{}\"", view.replace('"', "\"\""));
     let found: Vec<(String, String)> =

@@ -1,11 +1,15 @@
 //! `aqueduct verify` finds every kind of difference in every store, and names it.
 
+mod digests;
+mod repair;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aqueduct_cli::verify::{DeadLettered, Difference, Kind};
+
 use aqueduct_contract::Version;
 use aqueduct_tests::{Fleet, Program, Scratch, servers};
+use aqueduct_verify::{DeadLettered, Difference, Kind};
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@
 mod correlation;
 pub mod dead_letter;
 mod event;
+mod guard;
 pub mod headers;
 mod key;
 mod names;
@@ -20,6 +21,7 @@ mod version;
 
 pub use correlation::{CorrelationId, Traceparent};
 pub use event::{Attributes, Event, EventError, EventId, Happened, Item, RawEvent, RawItem};
+pub use guard::Guard;
 pub use key::{ItemId, ItemKey, NameError, Tenant, TypeName};
 pub use names::{EVENT_PARTITIONS, Names, Worker};
 pub use time::{format_time, micros};

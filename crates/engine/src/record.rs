@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aqueduct_contract::{Event, EventId, Item, RawEvent, RawItem, Version, headers};
+use aqueduct_store::events;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -83,6 +84,21 @@ impl Record {
         let unreadable_headers = parts.unreadable_headers;
         let body = Body { bytes: bytes.into(), headers, key, value, unreadable_headers };
         Record { topic, partition, offset, timestamp, body: Arc::new(body) }
+    }
+
+    /// A record as the event store keeps it, as if it stood in this place.
+    #[must_use]
+    pub fn of_stored(topic: Arc<str>, partition: i32, offset: i64, stored: &events::Record) -> Record {
+        let key = stored.key.to_string();
+        let headers: Vec<(&str, Option<&[u8]>)> =
+            stored.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
+        let parts = RecordParts {
+            key: Some(key.as_bytes()),
+            value: Some(stored.value.as_bytes()),
+            headers: &headers,
+            unreadable_headers: false,
+        };
+        Record::new(topic, partition, offset, stored.created_at.as_millisecond(), parts)
     }
 
     /// Its key.

@@ -17,7 +17,7 @@ use crate::delivery::{Delivered, Delivery};
 use crate::lanes::Redrive;
 use crate::settlement::{DeadRecord, Settlement, Verdict, chain};
 use crate::tenure::Tenure;
-use crate::{Error, Needs, Reason, Record, RecordParts, Sink};
+use crate::{Error, Needs, Reason, Record, Sink};
 
 /// Events read from the store in one go.
 const PAGE: u32 = 100;
@@ -179,16 +179,10 @@ pub(crate) fn resting<S: Sink>() -> State {
 
 /// The record of an event, at the place of the letter's.
 fn record(letter: &Letter, event: &Event) -> Record {
-    let stored = events::Record::of(event);
-    let key = stored.key.to_string();
-    let headers: Vec<(&str, Option<&[u8]>)> =
-        stored.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
-    let parts = RecordParts {
-        key: Some(key.as_bytes()),
-        value: Some(stored.value.as_bytes()),
-        headers: &headers,
-        unreadable_headers: false,
-    };
-    let timestamp = stored.created_at.as_millisecond();
-    Record::new(letter.topic.as_str().into(), letter.partition, letter.offset, timestamp, parts)
+    Record::of_stored(
+        letter.topic.as_str().into(),
+        letter.partition,
+        letter.offset,
+        &events::Record::of(event),
+    )
 }

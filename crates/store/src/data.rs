@@ -6,7 +6,7 @@
 mod attributes;
 mod item;
 
-use aqueduct_contract::{Event, Item, ItemKey, Names, Tenant, TypeName};
+use aqueduct_contract::{Event, Guard, Item, ItemKey, Names, Tenant, TypeName};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ScalarAttributeType;
 use futures::stream::{self, Stream, TryStreamExt};
@@ -67,6 +67,11 @@ impl DataTable {
     /// Makes the item what it is after `event`, unless that version or a later one stands. Repeating it is harmless.
     /// [`Error::Unstorable`] and [`Error::TooLarge`] are the event's fault: no item of the kind can stand here.
     pub async fn put_if_newer(&self, event: &Event) -> Result<PutOutcome> {
+        self.put(event, Guard::Older).await
+    }
+
+    /// The same, unless what stands is of a version that `guard` protects.
+    pub async fn put(&self, event: &Event, guard: Guard) -> Result<PutOutcome> {
         let row = row_of(&event.item)?;
         let size = crate::row::size(&row);
         if size > crate::row::SIZE_LIMIT {
@@ -77,13 +82,24 @@ impl DataTable {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(row))
-            .condition_expression("attribute_not_exists(pk) OR item_version < :version")
+            .condition_expression(match guard {
+                Guard::Older => "attribute_not_exists(pk) OR item_version < :version",
+                Guard::OlderOrSame => "attribute_not_exists(pk) OR item_version <= :version",
+            })
             .expression_attribute_values(":version", number(event.item.version));
         match put.send().await {
             Ok(_) => Ok(PutOutcome::Applied),
             Err(error) if condition_failed(&error) => Ok(PutOutcome::Stale),
             Err(error) => Err(Error::of(error)),
         }
+    }
+
+    /// Takes an item out that no event made. One that an event made has to stay, be it deleted: an older event would bring it back.
+    pub async fn remove(&self, key: &ItemKey) -> Result<()> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let delete = delete.key("pk", text(key.pk())).key("sk", text(key.sk()));
+        delete.send().await.map_err(Error::of)?;
+        Ok(())
     }
 
     /// Whether the table can be read at all, for readiness.
@@ -153,8 +169,13 @@ impl DataTable {
 
     /// Every item, deleted or not, in no order, with one page in memory.
     pub fn all(&self) -> impl Stream<Item = Result<Item>> + '_ {
-        let pages =
-            self.client.scan().table_name(&self.table).consistent_read(true).into_paginator().items().send();
+        self.segment(0, 1)
+    }
+
+    /// The items in one of `segments` parts of the table, which are read side by side; otherwise as [`all`](DataTable::all).
+    pub fn segment(&self, segment: i32, segments: i32) -> impl Stream<Item = Result<Item>> + '_ {
+        let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+        let pages = scan.segment(segment).total_segments(segments).into_paginator().items().send();
         stream::try_unfold(pages, move |mut pages| async move {
             match pages.next().await {
                 None => Ok(None),

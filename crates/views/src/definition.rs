@@ -51,7 +51,8 @@ pub fn digest(definition: &View) -> String {
 }
 
 /// The same value, the keys of its objects sorted.
-pub(crate) fn canonical(value: &Value) -> Value {
+#[must_use]
+pub fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aqueduct_cli::drive::Stores;
-use aqueduct_cli::verify::{Report, verify};
+use aqueduct_verify::{Report, Scope, verify};
 use indicatif::ProgressBar;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -29,7 +29,7 @@ impl Fleet {
     ///
     /// When a store does not answer.
     pub async fn verify(&self, settle: Duration) -> Result<Report> {
-        verify(&self.settings, None, settle, &ProgressBar::hidden()).await
+        Ok(verify(&self.settings, &Scope::default(), settle, &ProgressBar::hidden()).await?)
     }
 
     /// Fails unless `aqueduct verify` finds that all stores agree.

@@ -4,17 +4,18 @@ use aqueduct_contract::{ItemKey, Version};
 use futures::stream::{self, Stream, TryStreamExt};
 
 use super::stored::EventRow;
-use super::{EventStore, Stored};
+use super::{EventStore, Record};
 use crate::row::Attributes;
 use crate::{Error, Result};
 
 impl EventStore {
-    /// The latest version of every item, in no order, with one page in memory. Writes during the scan may or may not show.
+    /// The latest version of every item in one of `segments` parts of the table, which are read side by side; in no order, with
+    /// one page in memory. Writes during the scan may or may not show.
     ///
     /// A Scan returns the rows of a partition key next to each other, in order of their sort key. Nothing promises that in
     /// so many words, so that it is checked: each run of an item's rows must be 1, 2, 3 …; a run that was torn apart
     /// would begin with another version, and is an error.
-    pub fn latest_of_all(&self) -> impl Stream<Item = Result<Stored>> + '_ {
+    pub fn latest_of_segment(&self, segment: i32, segments: i32) -> impl Stream<Item = Result<Record>> + '_ {
         let pages = stream::try_unfold(Position::Start, move |position| async move {
             let start = match position {
                 Position::Start => None,
@@ -22,7 +23,8 @@ impl EventStore {
                 Position::End => return Ok(None),
             };
             let scan = self.client.scan().table_name(&self.table).consistent_read(true);
-            let page = scan.set_exclusive_start_key(start).send().await.map_err(Error::of)?;
+            let scan = scan.segment(segment).total_segments(segments).set_exclusive_start_key(start);
+            let page = scan.send().await.map_err(Error::of)?;
             let next = page.last_evaluated_key.map_or(Position::End, Position::After);
             Ok::<_, Error>(Some((page.items.unwrap_or_default(), next)))
         });
@@ -41,7 +43,7 @@ enum Position {
 fn last_of_each_run<'a>(
     table: &'a str,
     rows: impl Stream<Item = Result<Attributes>> + 'a,
-) -> impl Stream<Item = Result<Stored>> + 'a {
+) -> impl Stream<Item = Result<Record>> + 'a {
     let rows = Box::pin(rows);
     stream::try_unfold((rows, None::<Last<'a>>), move |(mut rows, mut last)| async move {
         while let Some(attributes) = rows.try_next().await? {
@@ -49,12 +51,12 @@ fn last_of_each_run<'a>(
             let next = Last { key: row.key()?, version: row.version()?, row };
             let finished = next.follow(last)?;
             last = Some(next);
-            if let Some(finished) = finished {
-                return Ok(Some((finished.row.stored()?, (rows, last))));
+            if let Some(mut finished) = finished {
+                return Ok(Some((finished.row.record()?, (rows, last))));
             }
         }
         match last {
-            Some(last) => Ok(Some((last.row.stored()?, (rows, None)))),
+            Some(mut last) => Ok(Some((last.row.record()?, (rows, None)))),
             None => Ok(None),
         }
     })

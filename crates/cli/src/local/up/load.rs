@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aqueduct_service::Settings;
+use aqueduct_verify::{Scope, verify};
 use indicatif::ProgressBar;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::drive::{self, Driver, Stores};
 use crate::local::metrics::Sums;
 use crate::local::stack::Stack;
-use crate::verify::verify;
 
 /// Whose items are driven: apart from those of the examples.
 const TENANT: &str = "shop";
@@ -50,7 +50,7 @@ pub(super) async fn once(stack: &Stack) -> Result<()> {
     super::done("DynamoDB, Postgres and OpenSearch hold what the API answered, item by item", begun);
 
     let begun = Instant::now();
-    let report = verify(&settings, None, PATIENCE, &ProgressBar::hidden()).await?;
+    let report = verify(&settings, &Scope::default(), PATIENCE, &ProgressBar::hidden()).await?;
     ensure!(report.differences.is_empty(), "verify: {report}");
     super::done(&format!("verify: {}", report.to_string().trim_end()), begun);
     Ok(())

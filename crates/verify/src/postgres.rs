@@ -4,19 +4,25 @@
 //! in a `numeric(14,2)` equals the `1.50` that stands, and only keys and verdicts travel back.
 //!
 //! Child tables are compared each by itself, for all items whose own version is right.
+//!
+//! Before that, Postgres digests its rows and we digest what they should be; what agrees is not sent at all.
 
 mod children;
+mod digests;
+mod rendering;
 
-use aqueduct_contract::{Item, ItemKey, RawItem, format_time};
-use aqueduct_model::PostgresView;
+use aqueduct_contract::{Item, ItemKey, RawItem, Tenant, format_time};
+use aqueduct_model::{ColumnType, PostgresView};
 use aqueduct_views::Generation;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, RowMapper, ddl};
-use futures::stream::{self, Stream};
+use futures::stream::{self, BoxStream, StreamExt};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
 use self::children::Children;
-use super::difference::Kind;
+use crate::buckets::{Buckets, Differing, Share};
+use crate::difference::Kind;
+use crate::{BATCH, Error};
 
 /// One generation of a view in Postgres.
 pub(super) struct Table {
@@ -27,29 +33,55 @@ pub(super) struct Table {
     pub(super) name: String,
     compare: String,
     children: Vec<Children>,
-    page: String,
+    types: Vec<Vec<ColumnType>>,
+    digests: String,
+    keys: String,
+    removals: Vec<String>,
 }
 
 impl Table {
-    pub(super) fn new(pool: PgPool, generation: Generation) -> Result<Table, QuoteError> {
+    pub(super) fn new(pool: PgPool, generation: Generation) -> Result<Table, aqueduct_views::Error> {
+        let name_error = |source| aqueduct_views::Error::Name { view: generation.view().to_owned(), source };
         let view = generation.definition.postgres.clone().unwrap_or_default();
-        let table = identifier(&ddl::table_name(&generation))?;
-        let name = format!("postgres {}", generation.sink());
-        let compare = comparison(&table, &view)?;
         let tables = ddl::tables(&generation);
-        let children = tables.iter().skip(1).map(Children::new).collect::<Result<_, _>>()?;
-        let page = page(&tables)?;
-        let mapper = RowMapper::new(&view);
-        Ok(Table { pool, generation, mapper, name, compare, children, page })
+        let children = tables.iter().skip(1).map(Children::new).collect::<Result<_, _>>();
+        Ok(Table {
+            mapper: RowMapper::new(&view),
+            name: Table::name_of(&generation),
+            compare: comparison(&ddl::table_name(&generation), &view).map_err(name_error)?,
+            children: children.map_err(name_error)?,
+            types: digests::types(&tables),
+            digests: digests::statement(&tables).map_err(name_error)?,
+            keys: digests::keys_statement(&tables).map_err(name_error)?,
+            removals: tables.iter().map(removal).collect::<Result<_, _>>().map_err(name_error)?,
+            pool,
+            generation,
+        })
+    }
+
+    /// `postgres orders.g1`.
+    pub(super) fn name_of(generation: &Generation) -> String {
+        format!("postgres {}", generation.sink())
     }
 
     pub(super) fn generation(&self) -> &Generation {
         &self.generation
     }
 
-    pub(super) async fn compare(&self, items: &[Item]) -> anyhow::Result<Vec<(ItemKey, Kind)>> {
+    /// What an item should add to its bucket; `None` when that is not known here.
+    pub(super) fn expected(&self, item: &RawItem<'_>) -> Option<Share> {
+        digests::share(&self.types, &self.mapper.row(item).ok()?)
+    }
+
+    /// Digests of all rows.
+    pub(super) async fn digests(&self, tenant: Option<&Tenant>) -> Result<Buckets, Error> {
+        digests::of_table(&self.pool, &self.digests, tenant).await
+    }
+
+    pub(super) async fn compare(&self, items: &[Item]) -> Result<Vec<(ItemKey, Kind)>, Error> {
         let mut differences = Vec::new();
-        let items: Vec<RawItem<'_>> = items.iter().map(Item::to_raw).collect::<Result<_, _>>()?;
+        let raw = items.iter().map(|item| item.to_raw().map_err(|source| Error::event(&item.key, source)));
+        let items: Vec<RawItem<'_>> = raw.collect::<Result<_, _>>()?;
         let mut expected: Vec<(&RawItem<'_>, Row<'_>)> = Vec::with_capacity(items.len());
         for item in &items {
             match self.mapper.row(item) {
@@ -138,21 +170,46 @@ impl Table {
         Ok(())
     }
 
-    /// The keys that its tables hold, in batches, by the order of their primary keys.
-    pub(super) fn keys(&self) -> impl Stream<Item = anyhow::Result<Vec<ItemKey>>> + '_ {
-        let start = Some((String::new(), String::new()));
-        stream::try_unfold(start, move |position| async move {
-            let Some((tenant, id)) = position else { return Ok(None) };
-            let query = sqlx::query_as::<_, (String, String)>(AssertSqlSafe(self.page.as_str()));
-            let limit = i64::try_from(super::BATCH).unwrap_or(i64::MAX);
-            let page = query.bind(tenant).bind(id).bind(limit).fetch_all(&self.pool).await?;
-            let keys = page.iter().map(|(tenant, id)| {
-                let type_name = self.generation.definition.type_name.clone();
-                Ok(ItemKey::new(tenant.parse()?, type_name, id.parse()?)?)
-            });
-            let keys = keys.collect::<anyhow::Result<Vec<_>>>()?;
-            Ok((!page.is_empty()).then(|| (keys, page.last().cloned())))
-        })
+    /// The keys that its tables hold in these buckets, in batches.
+    pub(super) fn keys<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        buckets: &'a Differing,
+    ) -> BoxStream<'a, Result<Vec<ItemKey>, Error>> {
+        let pages = stream::try_unfold(None, move |cursor| async move {
+            let mut cursor = match cursor {
+                Some(cursor) => cursor,
+                None => {
+                    let mut transaction = digests::begin(&self.pool).await?;
+                    let declare = format!("DECLARE keys NO SCROLL CURSOR FOR {}", self.keys);
+                    let declare = sqlx::query(AssertSqlSafe(declare)).bind(tenant.map(Tenant::as_str));
+                    declare.bind(buckets.numbers()).execute(&mut *transaction).await?;
+                    transaction
+                }
+            };
+            let fetch = AssertSqlSafe(format!("FETCH {BATCH} FROM keys"));
+            let page: Vec<(String, String)> = sqlx::query_as(fetch).fetch_all(&mut *cursor).await?;
+            let keys = page.iter().map(|(tenant, id)| self.key(tenant, id)).collect::<Result<Vec<_>, _>>()?;
+            Ok((!keys.is_empty()).then_some((keys, Some(cursor))))
+        });
+        pages.boxed()
+    }
+
+    pub(super) async fn remove(&self, keys: &[&ItemKey]) -> Result<(), Error> {
+        let tenants: Vec<&str> = keys.iter().map(|key| key.tenant().as_str()).collect();
+        let ids: Vec<&str> = keys.iter().map(|key| key.id().as_str()).collect();
+        let mut transaction = self.pool.begin().await?;
+        for removal in &self.removals {
+            let query = sqlx::query(AssertSqlSafe(removal.as_str())).bind(&tenants).bind(&ids);
+            query.execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    fn key(&self, tenant: &str, id: &str) -> Result<ItemKey, Error> {
+        let stranger = || Error::Stranger { read_model: self.name.clone(), key: format!("({tenant}, {id})") };
+        let (Ok(tenant), Ok(id)) = (tenant.parse(), id.parse()) else { return Err(stranger()) };
+        ItemKey::new(tenant, self.generation.definition.type_name.clone(), id).map_err(|_| stranger())
     }
 }
 
@@ -165,21 +222,16 @@ fn is_of_the_data(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
-/// The next keys after a key. An item without a row of its own may have some in a child table.
-fn page(tables: &[ddl::Table<'_>]) -> Result<String, QuoteError> {
-    let of = |table: &ddl::Table<'_>| {
-        Ok(format!(
-            "(SELECT DISTINCT tenant, id FROM {} WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3)",
-            identifier(&table.name)?
-        ))
-    };
-    let all = tables.iter().map(of).collect::<Result<Vec<_>, QuoteError>>()?;
-    Ok(format!("SELECT tenant, id FROM ({}) k ORDER BY tenant, id LIMIT $3", all.join(" UNION ")))
+/// Removes the rows of the items `$1`, `$2`.
+fn removal(table: &ddl::Table<'_>) -> Result<String, QuoteError> {
+    let table = identifier(&table.name)?;
+    Ok(format!("DELETE FROM {table} WHERE (tenant, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"))
 }
 
 /// One row for each expected row that the table does not hold: its place, the version found, and the columns that
 /// differ. Parameters as in [`Table::compare_rows`].
 fn comparison(table: &str, view: &PostgresView) -> Result<String, QuoteError> {
+    let table = identifier(table)?;
     let own = ["text", "text", "bigint", "boolean", "text", "text"].map(str::to_owned);
     let parameters = own.into_iter().chain(view.columns.iter().map(|_| "text".to_owned()));
     let arrays: Vec<String> = parameters.enumerate().map(|(n, of)| format!("${}::{of}[]", n + 1)).collect();

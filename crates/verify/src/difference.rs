@@ -84,6 +84,15 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The item's key; `None` of an entry that says what no item is called.
+    #[must_use]
+    pub fn key(&self) -> Option<ItemKey> {
+        let (tenant, type_name) = (self.tenant.parse().ok()?, self.type_name.parse().ok()?);
+        ItemKey::new(tenant, type_name, self.id.parse().ok()?).ok()
+    }
+}
+
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Entry { read_model, tenant, type_name, id } = self;

@@ -10,9 +10,10 @@ use aqueduct_contract::{Attributes, Item, ItemKey, Names, Version};
 use aqueduct_store::{EventStore, Letter, Letters};
 use futures::stream::TryStreamExt;
 
-use super::difference::{DeadLettered, Entry, Kind};
-use super::read_model::ReadModel;
-use super::suspects::Suspects;
+use crate::Error;
+use crate::difference::{DeadLettered, Entry, Kind};
+use crate::read_model::ReadModel;
+use crate::suspects::Suspects;
 
 /// The letters of the groups in question. Their number is bounded by the engine's brake.
 pub(super) struct DeadLetters<'a> {
@@ -37,7 +38,7 @@ impl<'a> DeadLetters<'a> {
         events: &'a EventStore,
         names: &'a Names,
         suspects: &[Suspects<'_>],
-    ) -> anyhow::Result<DeadLetters<'a>> {
+    ) -> Result<DeadLetters<'a>, Error> {
         let differing = suspects.iter().filter(|suspects| !suspects.differing.is_empty());
         let groups: HashSet<String> = differing.map(|suspects| suspects.model.group(names)).collect();
         let mut found = HashMap::new();
@@ -54,7 +55,7 @@ impl<'a> DeadLetters<'a> {
     }
 
     /// Whether a letter explains that `key` differs in `model`.
-    pub(super) async fn judge(&self, model: &ReadModel, key: &ItemKey, kind: Kind) -> anyhow::Result<Judged> {
+    pub(super) async fn judge(&self, model: &ReadModel, key: &ItemKey, kind: Kind) -> Result<Judged, Error> {
         let letter = self.letters.get(&(model.group(self.names), key.to_string()));
         let Some((letter, set_aside)) = letter.and_then(|letter| Some((letter, letter.version?))) else {
             return Ok(Judged::Differs(kind));
@@ -79,12 +80,7 @@ impl<'a> DeadLetters<'a> {
     }
 
     /// What is wrong about the older version that stands while `latest`, which differs by `kind`, is a dead letter.
-    async fn wrong_below(
-        &self,
-        model: &ReadModel,
-        latest: &Item,
-        kind: Kind,
-    ) -> anyhow::Result<Option<Kind>> {
+    async fn wrong_below(&self, model: &ReadModel, latest: &Item, kind: Kind) -> Result<Option<Kind>, Error> {
         // Nothing of a deleted item is mapped: whatever the latest version is like, this tells which one stands.
         let probe = Item { deleted: true, attributes: Attributes::new(), ..latest.clone() };
         match model.compare_one(&probe).await? {
@@ -114,10 +110,10 @@ impl<'a> DeadLetters<'a> {
         model: &ReadModel,
         key: &ItemKey,
         version: Version,
-    ) -> anyhow::Result<Option<Kind>> {
+    ) -> Result<Option<Kind>, Error> {
         match self.events.at(key, version).await? {
             Some(stored) => model.compare_one(&stored.event.item).await,
-            None => anyhow::bail!("version {version} of {key} is gone from the event store"),
+            None => Err(Error::Gone(format!("version {version} of {key}"))),
         }
     }
 }

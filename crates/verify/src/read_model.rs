@@ -1,0 +1,144 @@
+//! The read models of a fleet, as verify sees them: what they should hold, and which keys they have.
+
+use aqueduct_contract::{Item, ItemKey, Names, RawItem, Tenant, TypeName, Worker};
+use aqueduct_service::Settings;
+use aqueduct_store::DataTable;
+use aqueduct_views::opensearch::IndexNames;
+use aqueduct_views::{Generation, opensearch, postgres};
+use futures::stream::BoxStream;
+
+use crate::Error;
+use crate::buckets::{Buckets, Differing, Share};
+use crate::data::Data;
+use crate::difference::Kind;
+use crate::opensearch::Index;
+use crate::postgres::Table;
+
+/// One read model.
+pub(super) enum ReadModel {
+    /// The `data` table: all types.
+    Data(Data),
+    /// A table: one type.
+    Postgres(Box<Table>),
+    /// An index: one type.
+    OpenSearch(Box<Index>),
+}
+
+impl ReadModel {
+    /// Those that workers keep in step, as the registries list them; or those called `only`: a view, a generation of one
+    /// (`orders.g2`), or as reports call it (`postgres orders.g2`).
+    pub(super) async fn all(settings: &Settings, only: Option<&str>) -> Result<Vec<ReadModel>, Error> {
+        let names = Names::new(&settings.prefix);
+        let mut models = Vec::new();
+        if only.is_none_or(|only| only == Data::NAME) {
+            let client = settings.dynamodb.connect().await;
+            models.push(ReadModel::Data(Data(DataTable::new(client, &names))));
+        }
+        let chosen = |generation: &Generation, name: &str| match only {
+            None => generation.is_consumed(),
+            Some(only) if only == generation.view() => generation.is_consumed(),
+            Some(only) => only == generation.sink() || only == name,
+        };
+        let pool = settings.postgres.connect_lazy()?;
+        for generation in postgres::Registry::new(pool.clone()).generations().await? {
+            if chosen(&generation, &Table::name_of(&generation)) {
+                models.push(ReadModel::Postgres(Box::new(Table::new(pool.clone(), generation)?)));
+            }
+        }
+        let index_names = IndexNames::new(&settings.opensearch.index_prefix);
+        let client = settings.opensearch.client()?;
+        for generation in opensearch::Registry::new(&settings.opensearch, &names)?.generations().await? {
+            if chosen(&generation, &Index::name_of(&generation)) {
+                let index = Index::new(client.clone(), &index_names, generation);
+                models.push(ReadModel::OpenSearch(Box::new(index)));
+            }
+        }
+        match only {
+            Some(only) if models.is_empty() => Err(Error::UnknownView(only.to_owned())),
+            _ => Ok(models),
+        }
+    }
+
+    /// What reports call it.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            ReadModel::Data(_) => Data::NAME,
+            ReadModel::Postgres(table) => &table.name,
+            ReadModel::OpenSearch(index) => &index.name,
+        }
+    }
+
+    /// Whether items of this type stand in it.
+    pub(super) fn holds(&self, type_name: &TypeName) -> bool {
+        match self {
+            ReadModel::Data(_) => true,
+            ReadModel::Postgres(table) => table.generation().definition.type_name == *type_name,
+            ReadModel::OpenSearch(index) => index.generation().definition.type_name == *type_name,
+        }
+    }
+
+    /// The consumer group that writes it, by which its letters are found.
+    pub(super) fn group(&self, names: &Names) -> String {
+        let of_view =
+            |worker, generation: &Generation| names.view_group(worker, generation.view(), generation.number);
+        match self {
+            ReadModel::Data(_) => names.data_group(),
+            ReadModel::Postgres(table) => of_view(Worker::SyncRds, table.generation()),
+            ReadModel::OpenSearch(index) => of_view(Worker::SyncSearch, index.generation()),
+        }
+    }
+
+    /// The digest of what it should hold of an item of a type that it holds; `None` when that is not known here.
+    pub(super) fn expected(&self, item: &RawItem<'_>) -> Option<Share> {
+        match self {
+            ReadModel::Data(_) => Data::expected(item),
+            ReadModel::Postgres(table) => table.expected(item),
+            ReadModel::OpenSearch(index) => index.expected(item),
+        }
+    }
+
+    /// Digests of what it holds.
+    pub(super) async fn digests(&self, tenant: Option<&Tenant>) -> Result<Buckets, Error> {
+        match self {
+            ReadModel::Data(data) => data.digests(tenant).await,
+            ReadModel::Postgres(table) => table.digests(tenant).await,
+            ReadModel::OpenSearch(index) => index.digests(tenant).await,
+        }
+    }
+
+    /// What it holds otherwise than these items, all of types that it holds, and how.
+    pub(super) async fn compare(&self, items: &[Item]) -> Result<Vec<(ItemKey, Kind)>, Error> {
+        match self {
+            ReadModel::Data(data) => data.compare(items).await,
+            ReadModel::Postgres(table) => table.compare(items).await,
+            ReadModel::OpenSearch(index) => index.compare(items).await,
+        }
+    }
+
+    /// How it holds one item otherwise, if it does.
+    pub(super) async fn compare_one(&self, item: &Item) -> Result<Option<Kind>, Error> {
+        Ok(self.compare(std::slice::from_ref(item)).await?.pop().map(|(_, kind)| kind))
+    }
+
+    /// Takes entries out.
+    pub(super) async fn remove(&self, keys: &[&ItemKey]) -> Result<(), Error> {
+        match self {
+            ReadModel::Data(data) => data.remove(keys).await,
+            ReadModel::Postgres(table) => table.remove(keys).await,
+            ReadModel::OpenSearch(index) => index.remove(keys).await,
+        }
+    }
+
+    /// The keys that it holds in these buckets, in batches.
+    pub(super) fn keys<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        buckets: &'a Differing,
+    ) -> BoxStream<'a, Result<Vec<ItemKey>, Error>> {
+        match self {
+            ReadModel::Data(data) => data.keys(tenant, buckets),
+            ReadModel::Postgres(table) => table.keys(tenant, buckets),
+            ReadModel::OpenSearch(index) => index.keys(tenant, buckets),
+        }
+    }
+}

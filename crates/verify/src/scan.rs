@@ -1,0 +1,126 @@
+//! What read models should hold: the latest version of every item, mapped as a worker maps it.
+
+use std::sync::Arc;
+
+use aqueduct_contract::{Event, Item, RawEvent, Tenant};
+use aqueduct_store::EventStore;
+use aqueduct_store::events::Record;
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use indicatif::ProgressBar;
+use tokio::task::JoinSet;
+
+use crate::buckets::{Buckets, Differing, bucket_of};
+use crate::read_model::ReadModel;
+use crate::suspects::Suspects;
+use crate::{BATCH, Error};
+
+/// Parts of a table that are scanned at once.
+pub(crate) const SEGMENTS: i32 = 4;
+
+/// Digests of what should be.
+pub(super) struct Expected {
+    /// Items in the event store.
+    pub(super) items: u64,
+    /// For each read model.
+    pub(super) digests: Vec<Buckets>,
+}
+
+/// Digests of what each of `models` should hold.
+pub(super) async fn digests(
+    events: &EventStore,
+    models: &Arc<Vec<ReadModel>>,
+    tenant: Option<&Tenant>,
+    bar: &ProgressBar,
+) -> Result<Expected, Error> {
+    // Tasks, because mapping takes more time than reading.
+    let mut segments = JoinSet::new();
+    for segment in 0..SEGMENTS {
+        segments.spawn(of_segment(events.clone(), Arc::clone(models), tenant.cloned(), segment, bar.clone()));
+    }
+    let mut all = Expected { items: 0, digests: vec![Buckets::default(); models.len()] };
+    while let Some(part) = segments.join_next().await {
+        let part = part??;
+        all.items += part.items;
+        for (all, part) in all.digests.iter_mut().zip(&part.digests) {
+            all.merge(part);
+        }
+    }
+    Ok(all)
+}
+
+async fn of_segment(
+    events: EventStore,
+    models: Arc<Vec<ReadModel>>,
+    tenant: Option<Tenant>,
+    segment: i32,
+    bar: ProgressBar,
+) -> Result<Expected, Error> {
+    let mut expected = Expected { items: 0, digests: vec![Buckets::default(); models.len()] };
+    let mut records = std::pin::pin!(events.latest_of_segment(segment, SEGMENTS));
+    while let Some(record) = records.try_next().await? {
+        if tenant.as_ref().is_some_and(|tenant| tenant != record.key.tenant()) {
+            continue;
+        }
+        let event =
+            RawEvent::from_json(record.value.as_bytes()).map_err(|error| Error::event(&record.key, error))?;
+        let bucket = bucket_of(record.key.tenant(), record.key.id().as_str());
+        for (model, buckets) in models.iter().zip(&mut expected.digests) {
+            if model.holds(record.key.type_name()) {
+                match model.expected(&event.item) {
+                    Some(share) => buckets.add(bucket, share),
+                    None => buckets.doubt(bucket),
+                }
+            }
+        }
+        expected.items += 1;
+        bar.inc(1);
+    }
+    Ok(expected)
+}
+
+/// Compares by value the items in the buckets in which each read model differs; returns how many these are.
+pub(super) async fn compare(
+    events: &EventStore,
+    suspects: &mut [Suspects<'_>],
+    differing: &[Differing],
+    tenant: Option<&Tenant>,
+    bar: &ProgressBar,
+) -> Result<u64, Error> {
+    let mut waiting: Vec<Vec<Item>> = vec![Vec::new(); suspects.len()];
+    let mut compared = 0;
+    let mut records = std::pin::pin!(latest(events));
+    while let Some(record) = records.try_next().await? {
+        let key = &record.key;
+        if tenant.is_some_and(|tenant| tenant != key.tenant()) {
+            continue;
+        }
+        let concerns = |(suspects, differing): (&Suspects<'_>, &Differing)| {
+            suspects.model.holds(key.type_name()) && differing.contains(key)
+        };
+        let concerned: Vec<bool> = suspects.iter().zip(differing).map(concerns).collect();
+        if !concerned.contains(&true) {
+            continue;
+        }
+        let event =
+            Event::from_json(record.value.as_bytes()).map_err(|error| Error::event(&record.key, error))?;
+        for ((suspects, waiting), _) in
+            suspects.iter_mut().zip(&mut waiting).zip(&concerned).filter(|(_, concerned)| **concerned)
+        {
+            waiting.push(event.item.clone());
+            if waiting.len() == BATCH {
+                suspects.compare(&std::mem::take(waiting)).await?;
+            }
+        }
+        compared += 1;
+        bar.inc(1);
+    }
+    for (suspects, waiting) in suspects.iter_mut().zip(waiting) {
+        suspects.compare(&waiting).await?;
+    }
+    Ok(compared)
+}
+
+/// The latest version of every item.
+fn latest(events: &EventStore) -> impl Stream<Item = aqueduct_store::Result<Record>> + '_ {
+    stream::select_all((0..SEGMENTS).map(|segment| events.latest_of_segment(segment, SEGMENTS).boxed()))
+}
