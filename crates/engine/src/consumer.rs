@@ -14,7 +14,6 @@
 //! waits for the unassign, polling goes on meanwhile, so a drain never costs the membership (`max.poll.interval.ms`).
 
 mod context;
-mod copy;
 mod intake;
 mod positions;
 

@@ -11,21 +11,21 @@ use jiff::Timestamp;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use crate::settlement::DeadRecord;
-use crate::{BoxError, Error, Group, Record};
+use crate::{BoxError, Error, Group, Reason, Record};
 
 /// Longer messages are cut: they stand in a header, in a row and in logs.
 const MESSAGE_LIMIT: usize = 2000;
 
 /// Where records are set aside. Cheap to clone; the groups of a process share one producer.
 #[derive(Clone)]
-pub(crate) struct DeadLetters {
+pub struct DeadLetters {
     letters: Letters,
     producer: FutureProducer,
 }
 
 impl DeadLetters {
-    pub(crate) fn new(kafka: &kafka::Settings, letters: Letters) -> Result<DeadLetters, Error> {
+    /// Letters go to `letters`, records to the dead-letter topic of their group's worker. Connects in the background.
+    pub fn new(kafka: &kafka::Settings, letters: Letters) -> Result<DeadLetters, Error> {
         let mut config = kafka.client_config();
         config
             .set("partitioner", "murmur2_random")
@@ -43,15 +43,16 @@ impl DeadLetters {
     }
 
     /// Returns when both the letter, in this state, and the record are safe. After an error all of it is to be repeated.
-    pub(crate) async fn set_aside(
+    pub async fn set_aside(
         &self,
         group: &Group,
         names: &Names,
         record: &Record,
-        dead: &DeadRecord,
+        reason: &Reason,
+        attempts: u32,
         state: State,
     ) -> Result<Filed, BoxError> {
-        let message: String = dead.reason.message.chars().take(MESSAGE_LIMIT).collect();
+        let message: String = reason.message.chars().take(MESSAGE_LIMIT).collect();
         let filed = self
             .letters
             .put(&Letter {
@@ -61,9 +62,9 @@ impl DeadLetters {
                 offset: record.offset,
                 item: item(record),
                 version: record.version(),
-                code: dead.reason.code.to_owned(),
+                code: reason.code.to_owned(),
                 message: message.clone(),
-                attempts: dead.attempts,
+                attempts,
                 redrives: 0,
                 filed_at: Timestamp::now(),
                 state,
@@ -78,9 +79,9 @@ impl DeadLetters {
                 timestamp: record.timestamp,
                 group: group.id.clone(),
                 sink: group.sink.clone(),
-                error_code: dead.reason.code.to_owned(),
+                error_code: reason.code.to_owned(),
                 message,
-                attempts: dead.attempts,
+                attempts,
             },
         );
         let topic = names.dead_letter_topic(group.worker);

@@ -228,7 +228,8 @@ impl<S: Sink> Delivery<S> {
 
     async fn set_aside(&self, record: &Record, dead: &DeadRecord) -> Result<Filed, ()> {
         let (group, reason) = (&self.group.id, &dead.reason);
-        match self.dead_letters.set_aside(&self.group, &self.names, record, dead, resting::<S>()).await {
+        let (letters, state) = (&self.dead_letters, resting::<S>());
+        match letters.set_aside(&self.group, &self.names, record, reason, dead.attempts, state).await {
             Ok(filed) => {
                 fail::fail_point!("after-dead-letter", crate::failpoints::armed(), |_| {
                     crate::failpoints::kill()

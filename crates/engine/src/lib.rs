@@ -31,11 +31,12 @@ mod settlement;
 mod sink;
 mod tenure;
 
+pub use dead_letters::DeadLetters;
 pub use engine::Engine;
 pub use error::Error;
 pub use group::Group;
 pub use metrics::Metrics;
 pub use progress::Progress;
-pub use record::{Record, RecordParts};
+pub use record::{Record, RecordParts, version_of};
 pub use settings::Settings;
 pub use sink::{BoxError, Needs, Outcome, Reason, Sink, SinkError};

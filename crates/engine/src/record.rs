@@ -1,5 +1,7 @@
 //! A record as it stands in a topic, and the event in it.
 
+mod message;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::Reason;
+
+pub use message::version_of;
 
 /// What a record is made of, for [`Record::new`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -185,14 +189,7 @@ impl Record {
     /// The version of its item, from the header or else from the value; `None` when neither says one.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
-        #[derive(Deserialize)]
-        struct OnlyVersion {
-            version: Version,
-        }
-        match self.header(headers::ITEM_VERSION) {
-            Some(text) => version(text),
-            None => serde_json::from_slice::<OnlyVersion>(self.value()?).ok().map(|only| only.version),
-        }
+        version_said(self.header(headers::ITEM_VERSION), self.value())
     }
 
     /// Bytes that it takes in memory, for limits.
@@ -206,6 +203,18 @@ impl fmt::Debug for Record {
     /// Where it stands; contents do not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// What the header, if there is one, says of the version, or else the value.
+fn version_said(header: Option<&[u8]>, value: Option<&[u8]>) -> Option<Version> {
+    #[derive(Deserialize)]
+    struct OnlyVersion {
+        version: Version,
+    }
+    match header {
+        Some(text) => version(text),
+        None => serde_json::from_slice::<OnlyVersion>(value?).ok().map(|only| only.version),
     }
 }
 

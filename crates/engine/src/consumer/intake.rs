@@ -15,7 +15,6 @@ use rdkafka::message::Message;
 use tracing::{debug, info, warn};
 
 use super::context::Context;
-use super::copy::copy;
 use super::positions::Start;
 use crate::Record;
 use crate::tenure::{Epoch, Tenure};
@@ -186,7 +185,7 @@ impl Intake {
                 }
             }
             let source = &mut self.sources[last];
-            let record = copy(&message, source.tenure.topic.clone());
+            let record = Record::of_message(&message, source.tenure.topic.clone());
             source.next = record.offset + 1;
             let size = record.size();
             if source.held.is_empty() && has_room(&self.window, &source.tenure, bytes, size) {
