@@ -5,6 +5,7 @@
 
 mod attributes;
 mod item;
+mod scan;
 
 use aqueduct_contract::{Event, Guard, Item, ItemKey, Names, Tenant, TypeName};
 use aws_sdk_dynamodb::Client;

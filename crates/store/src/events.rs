@@ -10,6 +10,7 @@ mod existing;
 mod outbox;
 mod read;
 mod scan;
+mod several;
 mod stored;
 
 use aqueduct_contract::Names;

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
@@ -125,6 +127,22 @@ impl Group {
             if list.count() == 0 { Ok(()) } else { consumer.commit(&list, CommitMode::Sync) }
         })
         .await
+    }
+
+    /// Removes the group with all that it has committed; nothing is removed the second time. The broker refuses while it has
+    /// members.
+    pub async fn delete(&self) -> Result<()> {
+        let unavailable = |error: KafkaError| Error::Unavailable(Box::new(error));
+        let admin: AdminClient<DefaultClientContext> =
+            self.kafka.client_config().create().map_err(unavailable)?;
+        let options = AdminOptions::new().request_timeout(Some(ASK_TIMEOUT));
+        for deleted in admin.delete_groups(&[&self.id], &options).await.map_err(unavailable)? {
+            match deleted {
+                Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+                Err((group, code)) => return Err(Error::Refused(format!("group {group}: {code}").into())),
+            }
+        }
+        Ok(())
     }
 
     /// librdkafka has only blocking calls, and its drop blocks too.
