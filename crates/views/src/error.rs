@@ -81,6 +81,15 @@ pub enum Error {
     /// No registry has this view.
     #[error("the view {0} is not registered; `aqueduct setup` registers what the model has")]
     Unregistered(String),
+    /// Another process works on the load of a generation.
+    #[error("{by} works on it")]
+    Claimed {
+        /// That process, for people.
+        by: String,
+    },
+    /// Another process has taken over the load of a generation, or it was cancelled.
+    #[error("the load was cancelled, or another process has taken it over")]
+    ClaimLost,
     /// What the registry holds cannot be read by this release.
     #[error("the registry of views: {0}")]
     Registry(String),
@@ -123,6 +132,8 @@ impl Error {
             | Error::Building { .. }
             | Error::State { .. }
             | Error::Unregistered(_)
+            | Error::Claimed { .. }
+            | Error::ClaimLost
             | Error::Registry(_) => false,
         }
     }

@@ -20,6 +20,7 @@ pub mod definition;
 mod error;
 mod generation;
 mod live;
+pub mod load;
 mod metrics;
 pub mod opensearch;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 mod aws;
 mod document;
+mod loads;
 pub mod mappings;
 mod names;
 mod reader;
@@ -10,6 +11,7 @@ mod request;
 mod settings;
 
 pub use document::{Document, document, document_id};
+pub use loads::Loads;
 pub use names::IndexNames;
 pub use reader::Reader;
 pub use registry::Registry;

@@ -41,4 +41,10 @@ impl IndexNames {
     pub fn registry(&self, names: &Names) -> String {
         format!("{}{}", self.prefix, names.table("views"))
     }
+
+    /// The index of the loads: `aqueduct-loads`.
+    #[must_use]
+    pub fn loads(&self, names: &Names) -> String {
+        format!("{}{}", self.prefix, names.table("loads"))
+    }
 }
