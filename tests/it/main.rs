@@ -23,6 +23,7 @@ mod licences;
 mod local;
 mod online_retail;
 mod projector;
+mod rebuild;
 mod replay;
 mod service;
 mod stack;

@@ -16,7 +16,6 @@ mod discard;
 mod filter;
 mod list;
 mod preview;
-mod rate;
 mod redrive;
 mod wait;
 

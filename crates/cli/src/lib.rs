@@ -8,6 +8,8 @@ pub mod lag;
 pub mod local;
 pub mod model;
 mod moment;
+mod rate;
+pub mod rebuild;
 pub mod replay;
 pub mod setup;
 pub mod trace;

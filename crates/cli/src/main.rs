@@ -7,6 +7,7 @@ use anyhow::Result;
 use aqueduct_cli::dead_letters::DeadLetters;
 use aqueduct_cli::fleet::settings;
 use aqueduct_cli::lag::Lag;
+use aqueduct_cli::rebuild;
 use aqueduct_cli::replay::Replay;
 use aqueduct_cli::trace::Trace;
 use aqueduct_cli::verify::Verify;
@@ -35,6 +36,8 @@ enum Command {
     Lag(Lag),
     /// What could not be applied: look at it, have it tried again, give up on it
     DeadLetters(DeadLetters),
+    /// Make views anew from their events, while readers go on seeing what is there
+    Rebuild(rebuild::Args),
     /// Set consumer groups back, so that they apply events again
     Replay(Replay),
     /// Follow a write: stored, published, in which read models, and what it caused
@@ -81,6 +84,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Lag(lag) => lag.run().await?,
         Command::DeadLetters(letters) => return letters.run().await,
         Command::Trace(trace) => trace.run().await?,
+        Command::Rebuild(rebuild) => return rebuild.run().await,
         Command::Replay(replay) => replay.run().await?,
         Command::Setup(file) => {
             let made = setup::run(&settings(&file)?).await?;

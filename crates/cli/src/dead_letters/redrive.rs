@@ -12,8 +12,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::desk::{Change, Changed, Desk, described};
 use super::filter::Filter;
 use super::preview::Preview;
-use super::rate::Rate;
 use super::wait;
+use crate::rate::Rate;
 
 /// `aqueduct dead-letters redrive`
 #[derive(clap::Args, Clone, Debug)]

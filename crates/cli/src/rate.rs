@@ -1,15 +1,15 @@
-//! How many letters a second.
+//! How many a second, on the command line.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 /// `20/s` or `20`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rate(f64);
+pub(crate) struct Rate(f64);
 
 impl Rate {
     /// The time between two.
-    pub(super) fn period(self) -> Duration {
+    pub(crate) fn period(self) -> Duration {
         Duration::from_secs_f64(1.0 / self.0)
     }
 }

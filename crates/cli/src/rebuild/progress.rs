@@ -1,0 +1,188 @@
+//! How far a rebuild has come: a bar on a terminal, lines where there is none, metrics for those who ask.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prometheus::{Gauge, GaugeVec, Opts, Registry};
+
+use super::pace::Pace;
+use super::plan::{Done, Plan, Source};
+use super::unit::Counts;
+
+/// Between two lines where there is no terminal.
+const LINE: Duration = Duration::from_secs(5);
+
+/// What a rebuild shows on `/metrics`, by the generation that it builds.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    events: GaugeVec,
+    read: GaugeVec,
+    rate: GaugeVec,
+    written: GaugeVec,
+    letters: GaugeVec,
+    lag: GaugeVec,
+}
+
+impl Metrics {
+    pub(super) fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = GaugeVec::new(Opts::new(name, help), &["read_model"])?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Metrics {
+            events: gauge("aqueduct_rebuild_events", "events that the load reads")?,
+            read: gauge("aqueduct_rebuild_events_read", "events that the load has read")?,
+            rate: gauge(
+                "aqueduct_rebuild_events_per_second",
+                "events that the load read in the last second",
+            )?,
+            written: gauge("aqueduct_rebuild_written", "items that the load has written")?,
+            letters: gauge("aqueduct_rebuild_letters", "items that the load has set aside")?,
+            lag: gauge(
+                "aqueduct_rebuild_live_lag_records",
+                "records that the live groups of the store are behind",
+            )?,
+        })
+    }
+}
+
+/// Of one generation.
+pub(super) struct Progress {
+    pub(super) pace: Pace,
+    name: String,
+    bar: ProgressBar,
+    events: Gauge,
+    read: Gauge,
+    rate: Gauge,
+    written: Gauge,
+    letters: Gauge,
+    lag: Gauge,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    at: Instant,
+    read: f64,
+    line: Instant,
+    begun: Instant,
+    at_first: f64,
+}
+
+impl Progress {
+    /// Of the generation that reports call `name`: `postgres orders.g2`.
+    pub(super) fn new(name: &str, pace: Pace, metrics: &Metrics) -> Progress {
+        let of = |gauges: &GaugeVec| gauges.with_label_values(&[name]);
+        let now = Instant::now();
+        Progress {
+            pace,
+            name: name.to_owned(),
+            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            events: of(&metrics.events),
+            read: of(&metrics.read),
+            rate: of(&metrics.rate),
+            written: of(&metrics.written),
+            letters: of(&metrics.letters),
+            lag: of(&metrics.lag),
+            seen: Mutex::new(Seen { at: now, read: 0.0, line: now, begun: now, at_first: 0.0 }),
+        }
+    }
+
+    /// The load begins, or goes on.
+    pub(super) fn begin(&self, plan: &Plan, done: &Done) {
+        let template = match plan.source {
+            Source::Topics => "{prefix}: {wide_bar} {percent} % of {len} events, {msg}",
+            Source::Store => "{prefix}: {spinner} {pos} items, {msg}",
+        };
+        let style = ProgressStyle::with_template(template);
+        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar.set_prefix(self.name.clone());
+        #[expect(clippy::cast_precision_loss, reason = "shown to people")]
+        let total = plan.events() as f64;
+        if plan.source == Source::Topics {
+            self.bar.set_length(plan.events().unsigned_abs());
+            self.events.set(total);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "shown to people")]
+        let of = |unit: &super::unit::Unit| {
+            let range = plan.range(unit.place);
+            (range.end - range.start) as f64 * unit.slice.share()
+        };
+        let at_first: f64 = done.units.iter().map(of).sum();
+        self.read.set(at_first);
+        let mut seen = self.seen();
+        let now = Instant::now();
+        *seen = Seen { at: now, read: at_first, line: now, begun: now, at_first };
+        self.wrote(done.counts);
+    }
+
+    pub(super) fn read(&self, events: f64) {
+        self.read.add(events);
+    }
+
+    pub(super) fn wrote(&self, counts: Counts) {
+        #[expect(clippy::cast_precision_loss, reason = "shown to people")]
+        let [written, letters] = [counts.rows + counts.tombstones, counts.letters].map(|count| count as f64);
+        self.written.add(written);
+        self.letters.add(letters);
+    }
+
+    /// Shows where it stands. To be called about once a second.
+    pub(super) fn show(&self) {
+        let mut seen = self.seen();
+        let (now, read) = (Instant::now(), self.read.get());
+        let elapsed = now - seen.at;
+        if elapsed < Duration::from_millis(200) {
+            return;
+        }
+        let rate = (read - seen.read).max(0.0) / elapsed.as_secs_f64();
+        (seen.at, seen.read) = (now, read);
+        self.rate.set(rate);
+        let lag = self.pace.lag();
+        #[expect(clippy::cast_precision_loss, reason = "shown to people")]
+        self.lag.set(lag as f64);
+        let average = (read - seen.at_first) / (now - seen.begun).as_secs_f64().max(0.001);
+        let left = (self.events.get() - read).max(0.0) / average.max(1.0);
+        let left = match self.events.get() > 0.0 {
+            true => format!("{} left", HumanDuration(Duration::from_secs_f64(left))),
+            false => format!("{} so far", HumanDuration(now - seen.begun)),
+        };
+        let message = format!("{}/s, {left}, live lag {lag}", HumanCount(whole(rate)));
+        self.bar.set_position(whole(read));
+        self.bar.set_message(message.clone());
+        if !std::io::stderr().is_terminal() && now - seen.line >= LINE {
+            seen.line = now;
+            let all = match self.bar.length() {
+                Some(all) => format!(" of {}", HumanCount(all)),
+                None => String::new(),
+            };
+            eprintln!("{}: {}{all} events, {message}", self.name, HumanCount(whole(read)));
+        }
+    }
+
+    /// A line for people, beside the bar.
+    pub(super) fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{}: {line}", self.name));
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // Nothing panics while it is held.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "shown to people, and never negative"
+)]
+fn whole(number: f64) -> u64 {
+    number.max(0.0).round() as u64
+}
