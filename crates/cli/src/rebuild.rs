@@ -68,8 +68,8 @@ pub struct Args {
     /// Where items come from
     #[arg(long, value_enum, default_value_t = Source::Topics)]
     from: Source,
-    /// Whether readers see the new generation when it is complete, or only after `aqueduct swap`
-    #[arg(long, value_enum, default_value_t = Swap::Auto)]
+    /// Whether readers see the new generation as soon as it is complete, or only by a command of its own
+    #[arg(long, value_enum, default_value_t = Swap::Manual)]
     swap: Swap,
     /// Events a second at most, such as 5000/s
     #[arg(long, value_name = "N/s")]
@@ -91,9 +91,7 @@ pub struct Args {
 /// Whether a complete generation is shown to readers at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Swap {
-    /// As soon as it has been verified
-    Auto,
-    /// By `aqueduct swap`
+    /// By a swap that somebody asks for
     Manual,
 }
 
@@ -183,9 +181,11 @@ impl Args {
         let mut building = Building { settings, args: self, store, registry, generation, metrics };
         let report = building.run().await.with_context(|| building.name())?;
         writeln!(std::io::stdout(), "{report}")?;
-        if self.swap == Swap::Manual {
-            eprintln!("{}: complete; `aqueduct swap {}` shows it to readers", building.name(), view.name);
-        }
+        let Swap::Manual = self.swap;
+        eprintln!(
+            "{}: complete and verified; it is kept in step, and readers see it after a swap",
+            building.name()
+        );
         Ok(())
     }
 }
