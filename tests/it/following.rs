@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// A shop whose views are kept in Postgres and OpenSearch.
-struct Shop {
-    fleet: Fleet,
-    http: reqwest::Client,
-    pool: PgPool,
-    postgres: postgres::Registry,
-    opensearch: opensearch::Registry,
+pub(crate) struct Shop {
+    pub(crate) fleet: Fleet,
+    pub(crate) http: reqwest::Client,
+    pub(crate) pool: PgPool,
+    pub(crate) postgres: postgres::Registry,
+    pub(crate) opensearch: opensearch::Registry,
 }
 
 impl Shop {
-    async fn open() -> Result<Shop> {
+    pub(crate) async fn open() -> Result<Shop> {
         let programs = [Program::CommandApi, Program::SyncRds, Program::SyncSearch];
         let fleet = Fleet::on(servers().await).await.programs(&programs).start().await?;
         let pool = fleet.settings.postgres.connect_lazy()?;
@@ -35,7 +35,7 @@ impl Shop {
     }
 
     /// Makes a product; returns the correlation id of the write.
-    async fn make(&self, id: &str) -> Result<()> {
+    pub(crate) async fn make(&self, id: &str) -> Result<()> {
         let url = format!("{}/v1/acme/PRODUCT", self.fleet.api());
         let body = json!({ "id": id, "attributes": { "name": "Lantern", "price": "2.50" } });
         let made = self.http.post(url).header("x-correlation-id", id).json(&body).send().await?;
@@ -61,7 +61,7 @@ impl Shop {
             .collect())
     }
 
-    async fn applied(&self, id: &str, expected: &[(&str, u64)]) {
+    pub(crate) async fn applied(&self, id: &str, expected: &[(&str, u64)]) {
         eventually(&format!("{id} is applied in {expected:?}"), PATIENCE, async || {
             let stands = self.stands(id).await.ok()?;
             let stands: Vec<_> = stands
@@ -75,7 +75,7 @@ impl Shop {
         .await;
     }
 
-    fn group(&self, worker: Worker, generation: &Generation) -> kafka::Group {
+    pub(crate) fn group(&self, worker: Worker, generation: &Generation) -> kafka::Group {
         let names = Names::new(&self.fleet.settings.prefix);
         let topics = [names.events_topic(&generation.definition.type_name)];
         let id = names.view_group(worker, generation.view(), generation.number);
@@ -88,12 +88,13 @@ impl Shop {
         (answer.status().is_success(), answer.json().await.unwrap())
     }
 
-    async fn sql(&self, statement: &str) {
+    pub(crate) async fn sql(&self, statement: &str) {
         sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&self.pool).await.unwrap();
     }
 }
 
-async fn live(registry: &impl Registry) -> Generation {
+/// The view `products` as its first generation has it.
+pub(crate) async fn live(registry: &impl Registry) -> Generation {
     let all = registry.generations().await.unwrap();
     all.into_iter().find(|generation| generation.view() == "products").unwrap()
 }

@@ -28,6 +28,7 @@ mod replay;
 mod service;
 mod stack;
 mod store;
+mod swaps;
 mod sync;
 mod sync_groups;
 mod sync_rds;

@@ -2,6 +2,9 @@
 //!
 //! The stores are asked again and again, since neither tells when a row comes. In OpenSearch the question is a search, because a
 //! GET by id sees what no search finds yet. A dead letter ends the wait: no time brings what has been set aside.
+//!
+//! A view may be swapped meanwhile. What a generation holds counts while readers see it: a swap brings them to one that holds
+//! at least as much, but the one before goes on being written.
 
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use aqueduct_views::{Generation, ReadError};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::Reads;
+use super::{Reads, named};
 use crate::Api;
 use crate::problem::{Code, Problem, Result};
 use crate::request::freshness::AtLeast;
@@ -69,6 +72,22 @@ impl Reads {
     ) -> Result<Option<u64>, ReadError> {
         Ok(self.versions(store, generation, &[key]).await?.pop().map(|(_, version)| version))
     }
+
+    /// `None` while readers of its view see this generation; otherwise the one that they see.
+    async fn successor(&self, store: Store, generation: &Generation) -> Result<Option<Generation>> {
+        let (is_live, name) = match store {
+            Store::Postgres => (self.tables.is_live(generation).await?, "Postgres"),
+            Store::OpenSearch => (self.indexes.is_live(generation).await?, "OpenSearch"),
+        };
+        if is_live {
+            return Ok(None);
+        }
+        let consumed = match store {
+            Store::Postgres => self.tables.consumed().await?,
+            Store::OpenSearch => self.indexes.consumed().await?,
+        };
+        named(&consumed, generation.view(), name).cloned().map(Some)
+    }
 }
 
 impl Api {
@@ -104,11 +123,15 @@ impl Api {
             );
             return Err(Problem::new(Code::TokenInvalid, detail));
         }
+        let mut generation = generation.clone();
         let (deadline, mut pause) = (Instant::now() + at_least.wait, FIRST_PAUSE);
         loop {
-            let found = self.reads.version(store, generation, key).await?;
+            let found = self.reads.version(store, &generation, key).await?;
             if found >= Some(version.get()) {
-                return Ok(());
+                match self.reads.successor(store, &generation).await? {
+                    None => return Ok(()),
+                    Some(other) => generation = other,
+                }
             }
             let partition = self
                 .events

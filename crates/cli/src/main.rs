@@ -9,6 +9,8 @@ use aqueduct_cli::fleet::settings;
 use aqueduct_cli::lag::Lag;
 use aqueduct_cli::rebuild;
 use aqueduct_cli::replay::Replay;
+use aqueduct_cli::retire::Retire;
+use aqueduct_cli::swap::{Rollback, Swap};
 use aqueduct_cli::trace::Trace;
 use aqueduct_cli::verify::Verify;
 use aqueduct_cli::views::Views;
@@ -40,11 +42,17 @@ enum Command {
     Rebuild(rebuild::Args),
     /// Set consumer groups back, so that they apply events again
     Replay(Replay),
+    /// Have readers of a view see the generation that was loaded
+    Swap(Swap),
+    /// Have readers of a view see the generation again that they saw before
+    Rollback(Rollback),
+    /// Drop generations that were live before: table or index, consumer group and letters
+    Retire(Retire),
     /// Follow a write: stored, published, in which read models, and what it caused
     Trace(Trace),
     /// Compare every read model with the event store, by value
     Verify(Verify),
-    /// Views of the model beside those that are live
+    /// Generations of views, and the model beside them
     #[command(subcommand)]
     Views(Views),
 }
@@ -86,6 +94,9 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Trace(trace) => trace.run().await?,
         Command::Rebuild(rebuild) => return rebuild.run().await,
         Command::Replay(replay) => replay.run().await?,
+        Command::Swap(swap) => swap.run().await?,
+        Command::Rollback(rollback) => rollback.run().await?,
+        Command::Retire(retire) => retire.run().await?,
         Command::Setup(file) => {
             let made = setup::run(&settings(&file)?).await?;
             eprintln!("tables, topics and views stand: {} types, {} views", made.types, made.views);

@@ -1,90 +1,53 @@
-//! `aqueduct views plan`: what a rebuild would bring, before one.
+//! `aqueduct views`: which generations of which views there are, how that came about, and what a rebuild would bring.
 
-use std::io::Write;
+mod history;
+mod list;
+mod plan;
+
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use aqueduct_contract::Names;
-use aqueduct_service::{Settings, SettingsFile};
-use aqueduct_views::plan::{Planned, Status, plan};
-use aqueduct_views::{definition, opensearch, postgres};
-use serde_json::json;
+use anyhow::Result;
 
-/// Something is not as the model has it.
-const DIFFERS: u8 = 3;
+pub use plan::planned;
 
 /// `aqueduct views`
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum Views {
     /// Show how the views of the model differ from those that are live, as DDL and mappings; change nothing
-    #[command(after_help = "\
-Exits with 0 when every view is as the model has it, with 3 when one differs, is new or is not in the model any more, with 1 when \
-the registries could not be read, with 2 when the settings or the model are wrong.")]
-    Plan {
-        /// Where the registries and the model are
-        #[command(flatten)]
-        settings: SettingsFile,
-        /// Print JSON: [{"view", "store", "status", "live", "building", "diff"}]
-        #[arg(long)]
-        json: bool,
-    },
+    Plan(plan::Plan),
+    /// Show every generation of every view, in both stores
+    List(list::List),
+    /// Show when generations were begun, loaded, swapped, retired
+    History(history::History),
 }
 
 impl Views {
-    /// Does it, and prints what came of it to standard output.
+    /// Does it.
     pub async fn run(self) -> Result<ExitCode> {
-        let Views::Plan { settings, json } = self;
-        let planned = planned(&crate::fleet::settings(&settings)?).await?;
-        let mut out = std::io::stdout().lock();
-        if json {
-            writeln!(out, "{:#}", json!(planned))?;
-        } else {
-            planned.iter().try_for_each(|one| write(one, &mut out))?;
+        match self {
+            Views::Plan(plan) => return plan.run().await,
+            Views::List(list) => list.run().await?,
+            Views::History(history) => history.run().await?,
         }
-        let differs = planned.iter().any(|one| one.status != Status::Same);
-        Ok(if differs { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS })
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Every view of the model and of the registries.
-pub async fn planned(settings: &Settings) -> Result<Vec<Planned>> {
-    let model = crate::setup::load(&settings.model.dir)?;
-    let tables = postgres::Registry::new(settings.postgres.connect_lazy()?);
-    let indexes = opensearch::Registry::new(&settings.opensearch, &Names::new(&settings.prefix))?;
-    let registered = tokio::try_join!(tables.generations(), indexes.generations());
-    let (tables, indexes) = registered.context("the list of views; `aqueduct setup` makes it")?;
-    let mut planned = plan("postgres", &tables, &definition::all_in_postgres(&model))?;
-    planned.extend(plan("opensearch", &indexes, &definition::all_in_opensearch(&model))?);
-    planned.sort_by(|one, other| one.view.cmp(&other.view));
-    Ok(planned)
-}
-
-fn write(one: &Planned, out: &mut impl Write) -> std::io::Result<()> {
-    let Planned { view, store, .. } = one;
-    let live = one.live.unwrap_or_default();
-    match (one.status, one.building) {
-        (Status::Same, _) => writeln!(out, "{view} in {store}: as generation {live} has it"),
-        (Status::New, _) => {
-            writeln!(out, "{view} in {store}: new; `aqueduct setup` or the next worker that starts makes it")
-        }
-        (Status::Gone, _) => {
-            writeln!(
-                out,
-                "{view} in {store}: not in the model; generation {live} is served until it is retired"
-            )
-        }
-        (Status::Differs, None) => {
-            writeln!(
-                out,
-                "{view} in {store}: differs from generation {live}; `aqueduct rebuild {view}` would bring it"
-            )
-        }
-        (Status::Differs, Some(built)) => {
-            writeln!(
-                out,
-                "{view} in {store}: differs from generation {live}; generation {built} is being built"
-            )
-        }
-    }?;
-    write!(out, "{}", one.diff)
+/// Rows in columns as wide as they need to be.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }

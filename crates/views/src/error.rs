@@ -78,6 +78,53 @@ pub enum Error {
         /// What is wrong with it: `is retired, not being built`.
         why: String,
     },
+    /// What stands on a public view would go with it.
+    #[error(
+        "the view {view} cannot be swapped while other objects depend on it: {}; drop them, swap, and make them again",
+        found.join(", ")
+    )]
+    Dependants {
+        /// The view.
+        view: String,
+        /// As Postgres describes them.
+        found: Vec<String>,
+    },
+    /// Sessions read as of a moment before the swap, and would miss rows after it.
+    #[error(
+        "transactions that began before the swap are still reading, and would miss rows after it: {}; let them end, \
+         or end them with pg_terminate_backend",
+        sessions.join("; ")
+    )]
+    Reading {
+        /// Process ids, users, applications.
+        sessions: Vec<String>,
+    },
+    /// A lock on a live table, or on its public view, was not had in time.
+    #[error(
+        "no lock on the view {view} or its table was had in time: somebody uses them in a long transaction"
+    )]
+    Locked {
+        /// The view.
+        view: String,
+    },
+    /// The other generation did not get level with the live one in time.
+    #[error("generation {number} of the view {view} did not get level with the live one: {why}")]
+    Behind {
+        /// The view.
+        view: String,
+        /// The generation.
+        number: u32,
+        /// How far it is behind, and whether anybody works on it.
+        why: String,
+    },
+    /// Another swap of the view is under way, or was cut off; then it is cleared away at this time.
+    #[error("another swap of the view {view} is under way, until {until} at the latest")]
+    Swapping {
+        /// The view.
+        view: String,
+        /// When it is over, whatever becomes of it.
+        until: jiff::Timestamp,
+    },
     /// No registry has this view.
     #[error("the view {0} is not registered; `aqueduct setup` registers what the model has")]
     Unregistered(String),
@@ -131,6 +178,11 @@ impl Error {
             | Error::Name { .. }
             | Error::Building { .. }
             | Error::State { .. }
+            | Error::Dependants { .. }
+            | Error::Reading { .. }
+            | Error::Locked { .. }
+            | Error::Behind { .. }
+            | Error::Swapping { .. }
             | Error::Unregistered(_)
             | Error::Claimed { .. }
             | Error::ClaimLost

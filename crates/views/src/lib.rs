@@ -29,6 +29,7 @@ mod reach;
 mod read_error;
 mod registry;
 mod setup;
+mod swap;
 mod tls;
 
 pub use error::{Error, MappingError};
@@ -38,3 +39,4 @@ pub use reach::until_reached;
 pub use read_error::ReadError;
 pub use registry::{Followed, Registry};
 pub use setup::setup;
+pub use swap::{Patience, Reason};

@@ -2,7 +2,7 @@
 
 use aqueduct_model::Model;
 
-use crate::{Change, Error, Generation, Served, opensearch, postgres};
+use crate::{Change, Error, Generation, Patience, Reason, Served, opensearch, postgres};
 
 /// Which generations of which views there are in one store.
 pub trait Registry: Clone + Send + Sync + 'static {
@@ -14,6 +14,19 @@ pub trait Registry: Clone + Send + Sync + 'static {
     fn generations(&self) -> impl Future<Output = Result<Vec<Generation>, Error>> + Send;
     /// Every change of state, of one view or of all, the oldest first.
     fn history(&self, view: Option<&str>) -> impl Future<Output = Result<Vec<Change>, Error>> + Send;
+    /// Makes another generation what readers see; `level` ends once its group has committed what the topics hold when it is
+    /// first polled.
+    fn swap(
+        &self,
+        to: &Generation,
+        reason: Reason,
+        patience: Patience,
+        level: impl Future<Output = Result<(), Error>> + Send,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Has workers leave a generation that was live.
+    fn retire(&self, generation: &Generation) -> impl Future<Output = Result<Generation, Error>> + Send;
+    /// Drops what a retired generation holds.
+    fn drop_retired(&self, generation: &Generation) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// A registry as a worker follows it: with the model that the worker was started with.
@@ -56,6 +69,24 @@ impl Registry for postgres::Registry {
     async fn history(&self, view: Option<&str>) -> Result<Vec<Change>, Error> {
         self.history(view).await
     }
+
+    async fn swap(
+        &self,
+        to: &Generation,
+        reason: Reason,
+        patience: Patience,
+        level: impl Future<Output = Result<(), Error>> + Send,
+    ) -> Result<(), Error> {
+        self.swap(to, reason, patience, level).await
+    }
+
+    async fn retire(&self, generation: &Generation) -> Result<Generation, Error> {
+        self.retire(generation).await
+    }
+
+    async fn drop_retired(&self, generation: &Generation) -> Result<(), Error> {
+        self.drop_retired(generation).await
+    }
 }
 
 impl Registry for opensearch::Registry {
@@ -73,5 +104,23 @@ impl Registry for opensearch::Registry {
 
     async fn history(&self, view: Option<&str>) -> Result<Vec<Change>, Error> {
         self.history(view).await
+    }
+
+    async fn swap(
+        &self,
+        to: &Generation,
+        reason: Reason,
+        patience: Patience,
+        level: impl Future<Output = Result<(), Error>> + Send,
+    ) -> Result<(), Error> {
+        self.swap(to, reason, patience, level).await
+    }
+
+    async fn retire(&self, generation: &Generation) -> Result<Generation, Error> {
+        self.retire(generation).await
+    }
+
+    async fn drop_retired(&self, generation: &Generation) -> Result<(), Error> {
+        self.drop_retired(generation).await
     }
 }

@@ -40,6 +40,20 @@ impl Reader {
         Ok(self.live.get(|| self.registry.generations()).await?)
     }
 
+    /// Whether searches of the public alias find this generation, asked of the cluster itself; when not, the next look at the
+    /// generations is a new one.
+    pub async fn is_live(&self, generation: &Generation) -> Result<bool, ReadError> {
+        let public = self.names.public_alias(generation.view());
+        let path = format!("{}/_alias/{public}", self.names.index(generation));
+        let answer = send(&self.client, Method::Get, &path, None).await?;
+        if answer.status == 404 {
+            self.live.forget();
+            return Ok(false);
+        }
+        answer.accepted()?;
+        Ok(true)
+    }
+
     /// The versions at which searches find these items of `tenant` in the index of `generation`; of a deleted one, too.
     pub async fn versions(
         &self,

@@ -14,6 +14,8 @@
 
 mod building;
 mod entry;
+mod retire;
+mod swap;
 
 use aqueduct_contract::Names;
 use aqueduct_model::{Model, View};
@@ -65,16 +67,14 @@ impl Registry {
         Ok(Served::compare(all, &wanted))
     }
 
-    /// What is consumed now, compared with the model. Makes nothing.
+    /// What is consumed now, compared with the model. Makes nothing, and clears away a swap that was cut off.
     pub async fn look(&self, model: &Model) -> Result<Served, Error> {
-        Ok(Served::compare(self.generations().await?, &definition::all_in_opensearch(model)))
+        Ok(Served::compare(known(self.settled().await?), &definition::all_in_opensearch(model)))
     }
 
     /// Every generation, by view and number. Fails while nothing was ever registered under this prefix.
     pub async fn generations(&self) -> Result<Vec<Generation>, Error> {
-        let entries = self.entries().await?;
-        let generations = entries.into_iter().map(|entry| entry.generation);
-        Ok(generations.filter(|generation| generation.state != State::Cancelled).collect())
+        Ok(known(self.entries().await?))
     }
 
     /// Every change of state, of one view or of all, the oldest first.
@@ -114,6 +114,7 @@ impl Registry {
             "loaded_at": { "type": "date" },
             "index_made": { "type": "boolean" },
             "changes": { "type": "object", "enabled": false },
+            "swap": { "type": "object", "enabled": false },
         } });
         let body = json!({
             "settings": { "index": { "number_of_shards": 1, "number_of_replicas": self.settings.replicas } },
@@ -168,7 +169,7 @@ impl Registry {
 
     /// Makes the aliases that a live generation's index should have.
     async fn complete(&self, generation: &Generation) -> Result<(), Error> {
-        self.check_public_name(generation).await?;
+        let is_shown = self.check_public_name(generation).await?;
         let index = self.names.index(generation);
         let answer = self.send(Method::Get, &format!("{index}/_alias"), None).await?;
         if answer.status == 404 {
@@ -183,8 +184,11 @@ impl Registry {
         let aliases = &body[&index]["aliases"];
         let write = (self.names.write_alias(generation), json!({ "is_write_index": true }));
         let public = (self.names.public_alias(generation.view()), mappings::public_alias());
-        let missing: Vec<Value> = [write, public]
+        // A swap moves the public alias before it says so here: what it moved to another index is not missing.
+        let wanted = [Some(write), (!is_shown).then_some(public)];
+        let missing: Vec<Value> = wanted
             .into_iter()
+            .flatten()
             .filter(|(name, _)| aliases[name].is_null())
             .map(|(name, mut alias)| {
                 alias["index"] = index.clone().into();
@@ -199,24 +203,29 @@ impl Registry {
     }
 
     /// The public name must be free or an alias of this view's own indexes: an alias over a stranger's index would show
-    /// both as one.
-    async fn check_public_name(&self, generation: &Generation) -> Result<(), Error> {
+    /// both as one. Whether it is one is returned.
+    async fn check_public_name(&self, generation: &Generation) -> Result<bool, Error> {
         let public = self.names.public_alias(generation.view());
         let answer = self.send(Method::Get, &format!("{public}/_alias"), None).await?;
         if answer.status == 404 {
-            return Ok(());
+            return Ok(false);
         }
         let own = format!("{public}-g");
         let holders = answer.accepted()?;
         let ours =
             |index: &String| index.strip_prefix(&own).is_some_and(|number| number.parse::<u32>().is_ok());
         let all_ours = holders.as_object().is_some_and(|holders| holders.keys().all(ours));
-        if all_ours { Ok(()) } else { Err(taken(generation, public)) }
+        if all_ours { Ok(true) } else { Err(taken(generation, public)) }
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Error> {
         send(&self.client, method, path, body).await
     }
+}
+
+fn known(entries: Vec<Entry>) -> Vec<Generation> {
+    let generations = entries.into_iter().map(|entry| entry.generation);
+    generations.filter(|generation| generation.state != State::Cancelled).collect()
 }
 
 fn taken(generation: &Generation, name: String) -> Error {

@@ -32,6 +32,20 @@ impl Reader {
         Ok(self.live.get(|| self.registry.generations()).await?)
     }
 
+    /// Whether readers of the public view see this generation, asked of the database itself; when not, the next look at the
+    /// generations is a new one.
+    pub async fn is_live(&self, generation: &Generation) -> Result<bool, ReadError> {
+        let live = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM aqueduct_internal.views WHERE view = $1 AND generation = $2 AND state = 'live')",
+        );
+        let live = live.bind(generation.view()).bind(i64::from(generation.number));
+        let live: bool = live.fetch_one(&self.pool).await.map_err(classify)?;
+        if !live {
+            self.live.forget();
+        }
+        Ok(live)
+    }
+
     /// A page of `tenant`'s rows.
     pub async fn select(&self, select: &Select, tenant: &Tenant) -> Result<Page, ReadError> {
         let page = select.fetch(&self.pool, tenant).await;

@@ -10,6 +10,8 @@
 //! back.
 
 mod building;
+mod retire;
+mod swap;
 
 use aqueduct_model::{Model, View};
 use serde_json::Value;

@@ -93,6 +93,7 @@ impl Registry {
         match self.entry(generation).await {
             Ok(entry) if entry.generation.state == State::Cancelled => {}
             Ok(mut entry) if entry.generation.state == State::Building => {
+                entry.is_free()?;
                 entry.change(State::Cancelled, "cancelled")?;
                 self.write(entry).await?;
             }
@@ -112,7 +113,7 @@ impl Registry {
     }
 
     /// Drops the index of a generation with its aliases, if it is there.
-    async fn drop_index(&self, generation: &Generation) -> Result<(), Error> {
+    pub(super) async fn drop_index(&self, generation: &Generation) -> Result<(), Error> {
         let answer = self.send(Method::Delete, &self.names.index(generation), None).await?;
         if answer.status == 404 { Ok(()) } else { answer.accepted().map(drop) }
     }

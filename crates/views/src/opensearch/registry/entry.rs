@@ -5,6 +5,7 @@ use opensearch::http::Method;
 use serde_json::{Value, json};
 
 use super::Registry;
+use super::swap::Note;
 use crate::{Change, Error, Generation, State, definition};
 
 /// A generation as it stands in the registry, and at which revision of its document.
@@ -62,6 +63,18 @@ impl Entry {
         let read =
             |change| serde_json::from_value(change).map_err(|error| Error::Registry(error.to_string()));
         changes.into_iter().map(read).collect()
+    }
+
+    /// The swap to it that is under way, if one is.
+    pub(super) fn swap(&self) -> Result<Option<Note>, Error> {
+        serde_json::from_value(self.source["swap"].clone())
+            .map_err(|error| Error::Registry(error.to_string()))
+    }
+
+    /// An error while a swap to it is under way: its index must not go meanwhile.
+    pub(super) fn is_free(&self) -> Result<(), Error> {
+        let view = self.generation.view().to_owned();
+        self.swap()?.map_or(Ok(()), |note| Err(Error::Swapping { view, until: note.until }))
     }
 
     /// Whether the index of a generation that is being built was made.

@@ -109,7 +109,7 @@ impl Registry {
     }
 
     /// A generation as it is registered now.
-    async fn get(&self, generation: &Generation) -> Result<Generation, Error> {
+    pub(super) async fn get(&self, generation: &Generation) -> Result<Generation, Error> {
         let all = self.generations().await?;
         let found = all.into_iter().find(|one| one.sink() == generation.sink());
         found.ok_or_else(|| Error::state(generation, "is not registered"))
@@ -117,7 +117,10 @@ impl Registry {
 }
 
 /// The same, with its entry locked until the end of the transaction.
-async fn locked(connection: &mut sqlx::PgConnection, generation: &Generation) -> Result<Generation, Error> {
+pub(super) async fn locked(
+    connection: &mut sqlx::PgConnection,
+    generation: &Generation,
+) -> Result<Generation, Error> {
     let entry = sqlx::query_scalar(
         "SELECT to_jsonb(v) FROM aqueduct_internal.views v WHERE view = $1 AND generation = $2 FOR UPDATE",
     );
