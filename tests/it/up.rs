@@ -185,13 +185,13 @@ async fn traffic_moves_every_store_through_two_of_each_worker_until_ctrl_c() -> 
 
     let members = up.stack()?.fleet;
     let admin = |name: &str| members.iter().find(|member| member.name == name).map(|member| member.admin);
-    for worker in ["projector", "sync-rds", "sync-search"] {
+    // Half of twelve partitions of each of four types, or of each of five views in Postgres, four in OpenSearch.
+    for (worker, half) in [("projector", 24), ("sync-rds", 30), ("sync-search", 24)] {
         let (one, other) = (format!("{worker}-1"), format!("{worker}-2"));
         let (one, other) = (admin(&one).context(one)?, admin(&other).context(other)?);
         eventually("the partitions are shared, half to each", PATIENCE, || async {
             let (one, other) = (partitions(one).await?, partitions(other).await?);
-            // Four types with 12 partitions each.
-            (one.is_disjoint(&other) && one.len() == 24 && other.len() == 24).then_some(())
+            (one.is_disjoint(&other) && one.len() == half && other.len() == half).then_some(())
         })
         .await;
     }
