@@ -311,7 +311,8 @@ async fn each_item_is_loaded_once_at_its_latest_version_that_can_be_written() ->
     mint.fleet.stop().await
 }
 
-/// Everything but the swap, in both stores: workers take over, and what they keep agrees before and after more writes.
+/// In both stores: workers take over, and what they keep agrees before and after more writes; it is given up, and done again with
+/// the swap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn workers_take_over_what_is_loaded_and_both_stores_agree() -> Result<()> {
     let mint = Mint::open(&[&ALONE[..], &[Program::SyncRds, Program::SyncSearch]].concat()).await?;
@@ -356,6 +357,17 @@ async fn workers_take_over_what_is_loaded_and_both_stores_agree() -> Result<()> 
     }
     assert!(mint.documents(2).await.is_err());
     assert_eq!(mint.rebuild(&["coins", "--cancel"]).await?.code, Some(1), "there is nothing left to cancel");
+
+    let swapped = mint.rebuild(&["coins"]).await?;
+    assert_eq!(swapped.code, Some(0), "{}{}\n{}", swapped.out, swapped.err, mint.fleet.logs());
+    for store in ["postgres", "opensearch"] {
+        assert!(
+            swapped.err.contains(&format!("{store}: readers of coins see generation 3")),
+            "{}",
+            swapped.err
+        );
+    }
+    mint.fleet.agrees(PATIENCE).await?;
     mint.fleet.stop().await
 }
 

@@ -38,15 +38,16 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use aqueduct_model::{Model, View};
 use aqueduct_service::{Misconfigured, Settings, SettingsFile};
-use aqueduct_views::{Generation, State};
+use aqueduct_views::{Generation, Patience, Reason, State};
 use bytesize::ByteSize;
 use clap::ValueEnum;
 
 use crate::rate::Rate;
+use crate::swap::{self, Store};
 use building::Building;
 use plan::Source;
 use progress::Metrics;
-use registry::{Registry, Store};
+use registry::{Registry, wanted};
 
 /// `aqueduct rebuild`
 #[derive(clap::Args, Clone, Debug)]
@@ -69,7 +70,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Source::Topics)]
     from: Source,
     /// Whether readers see the new generation as soon as it is complete, or only by a command of its own
-    #[arg(long, value_enum, default_value_t = Swap::Manual)]
+    #[arg(long, value_enum, default_value_t = Swap::Auto)]
     swap: Swap,
     /// Events a second at most, such as 5000/s
     #[arg(long, value_name = "N/s")]
@@ -91,7 +92,9 @@ pub struct Args {
 /// Whether a complete generation is shown to readers at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Swap {
-    /// By a swap that somebody asks for
+    /// As soon as it is verified
+    Auto,
+    /// By `aqueduct swap`
     Manual,
 }
 
@@ -110,7 +113,7 @@ impl Args {
         let model = crate::setup::load(&settings.model.dir)?;
         let metrics = Metrics::new(&prometheus::Registry::new())?;
         let mut meant = 0;
-        for store in Store::ALL.into_iter().filter(|store| self.store.is_none_or(|only| only == *store)) {
+        for store in Store::chosen(self.store) {
             let registry = Registry::of(store, &settings)?;
             let chosen = self.chosen(store, &registry, &model).await?;
             meant += chosen.len();
@@ -147,7 +150,7 @@ impl Args {
                 .into_iter()
                 .collect());
         }
-        for view in store.wanted(model) {
+        for view in wanted(store, model) {
             let (building, live) = (of(&view.name, State::Building), of(&view.name, State::Live));
             let meant = match &self.view {
                 Some(name) => *name == view.name,
@@ -181,11 +184,24 @@ impl Args {
         let mut building = Building { settings, args: self, store, registry, generation, metrics };
         let report = building.run().await.with_context(|| building.name())?;
         writeln!(std::io::stdout(), "{report}")?;
-        let Swap::Manual = self.swap;
-        eprintln!(
-            "{}: complete and verified; it is kept in step, and readers see it after a swap",
-            building.name()
-        );
+        let name = building.name();
+        if self.swap == Swap::Manual {
+            eprintln!(
+                "{name}: complete and verified; it is kept in step, and readers see it after `aqueduct swap {}`",
+                view.name
+            );
+            return Ok(());
+        }
+        let (to, bar) = (&building.generation, swap::spinner());
+        let swapped = swap::swap(settings, store, to, Reason::Swap, Patience::default(), &bar).await;
+        bar.finish_and_clear();
+        swapped.with_context(|| {
+            format!(
+                "{name}: complete and verified, but not shown to readers; try again with `aqueduct swap {}`",
+                view.name
+            )
+        })?;
+        eprintln!("{store}: readers of {} see generation {}", view.name, to.number);
         Ok(())
     }
 }

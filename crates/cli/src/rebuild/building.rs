@@ -31,11 +31,12 @@ use super::load::{Load, Target};
 use super::pace::Pace;
 use super::plan::{Done, Plan, Source};
 use super::progress::{Metrics, Progress};
-use super::registry::{Registry, Store};
+use super::registry::Registry;
 use super::report::Report;
 use super::source::{Sources, Topic};
 use super::table::Table;
 use super::unit::Counts;
+use crate::swap::Store;
 
 const SECOND: Duration = Duration::from_secs(1);
 

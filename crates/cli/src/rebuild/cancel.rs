@@ -11,7 +11,8 @@ use aqueduct_views::{Error, Generation};
 use futures::stream::TryStreamExt;
 use serde_json::json;
 
-use super::registry::{Registry, Store};
+use super::registry::Registry;
+use crate::swap::Store;
 
 /// How long workers may take to leave the group of what is no more.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,57 +1,21 @@
 //! The two registries as a rebuild uses them: what is one word in one store is the same word in the other.
 
-use std::fmt;
-
-use aqueduct_contract::{Names, Worker};
+use aqueduct_contract::Names;
 use aqueduct_model::{Model, Type, View};
 use aqueduct_service::Settings;
 use aqueduct_views::load::Claim;
 use aqueduct_views::{Error, Generation, definition, opensearch, postgres};
-use clap::ValueEnum;
 use sqlx::PgPool;
 
-/// A store of read models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Store {
-    /// Tables
-    Postgres,
-    /// Indexes
-    Opensearch,
-}
+use crate::swap::Store;
 
-impl Store {
-    pub(super) const ALL: [Store; 2] = [Store::Postgres, Store::Opensearch];
-
-    /// The worker that keeps what is in it.
-    pub(super) fn worker(self) -> Worker {
-        match self {
-            Store::Postgres => Worker::SyncRds,
-            Store::Opensearch => Worker::SyncSearch,
-        }
-    }
-
-    /// What a registry would keep of a view; `None` where the view is not in this store.
-    fn half(self, of: &Type, view: &View) -> Option<View> {
-        match self {
-            Store::Postgres => definition::in_postgres(view),
-            Store::Opensearch => definition::in_opensearch(of, view),
-        }
-    }
-
-    /// What the model wants in this store.
-    pub(super) fn wanted(self, model: &Model) -> Vec<View> {
-        model.types().flat_map(|of| of.views.iter().filter_map(move |view| self.half(of, view))).collect()
-    }
-}
-
-impl fmt::Display for Store {
-    /// As reports call it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Store::Postgres => "postgres",
-            Store::Opensearch => "opensearch",
-        })
-    }
+/// What the model wants in a store.
+pub(super) fn wanted(store: Store, model: &Model) -> Vec<View> {
+    let half = |of: &Type, view: &View| match store {
+        Store::Postgres => definition::in_postgres(view),
+        Store::OpenSearch => definition::in_opensearch(of, view),
+    };
+    model.types().flat_map(|of| of.views.iter().filter_map(move |view| half(of, view))).collect()
 }
 
 /// The registry of one store.
@@ -67,7 +31,7 @@ impl Registry {
                 let pool = settings.postgres.connect_lazy()?;
                 Registry::Postgres(postgres::Registry::new(pool.clone()), pool)
             }
-            Store::Opensearch => {
+            Store::OpenSearch => {
                 let names = Names::new(&settings.prefix);
                 Registry::OpenSearch(Box::new(opensearch::Registry::new(&settings.opensearch, &names)?))
             }

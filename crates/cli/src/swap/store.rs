@@ -1,5 +1,7 @@
 //! The stores that views are in, as commands name them.
 
+use std::fmt;
+
 use anyhow::Result;
 use aqueduct_contract::{Names, Worker};
 use aqueduct_service::{Settings, groups};
@@ -55,6 +57,12 @@ impl Store {
             Store::Postgres => tables(settings)?.generations().await?,
             Store::OpenSearch => indexes(settings)?.generations().await?,
         })
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
