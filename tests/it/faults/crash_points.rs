@@ -40,7 +40,8 @@ async fn killed(point: &str, garbage: usize, seed: u64) -> Result<()> {
 }
 
 async fn write_garbage(fleet: &Fleet, records: usize) -> Result<()> {
-    let topic = Names::new(&fleet.settings.prefix).events_topic(&"ORDER".parse()?);
+    // One view of this type: a group a worker.
+    let topic = Names::new(&fleet.settings.prefix).events_topic(&"PRODUCT".parse()?);
     let producer: FutureProducer = fleet.settings.kafka.client_config().create()?;
     for _ in 0..records {
         let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic).payload(b"no event");
