@@ -16,8 +16,8 @@ use crate::topic::attributes;
 use crate::{Line, model};
 
 const RATE: u32 = 100;
-/// Of the commands, those that are looked for in OpenSearch.
-const SEARCHED: u64 = 50;
+/// Of the commands, those that are looked for in OpenSearch: not in step with its refreshes, one a second.
+const SEARCHED: u64 = 37;
 /// How often a search looks for a document.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Commands before those that count: servers are slow at first.

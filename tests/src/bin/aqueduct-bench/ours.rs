@@ -22,7 +22,9 @@ struct Counting {
     /// Holds the first batch back.
     go: watch::Receiver<bool>,
     first: Arc<OnceCell<Instant>>,
-    left: Arc<AtomicU64>,
+    counted: Arc<AtomicU64>,
+    /// How many there are to count. The last batch may go beyond: of a member that ended, others get what it had not done.
+    share: u64,
     done: CancellationToken,
 }
 
@@ -42,7 +44,7 @@ impl Sink for Counting {
             None => batch.iter().map(parsed).collect(),
         };
         let count = batch.len() as u64;
-        if self.left.fetch_sub(count, Ordering::Relaxed) == count {
+        if self.counted.fetch_add(count, Ordering::Relaxed) + count >= self.share {
             self.done.cancel();
         }
         Ok(outcomes)
@@ -85,7 +87,8 @@ async fn run(
         wait,
         go: receiver,
         first: first.clone(),
-        left: Arc::new(AtomicU64::new(share)),
+        counted: Arc::default(),
+        share,
         done: done.clone(),
     };
     let running = tokio::spawn({
