@@ -52,7 +52,7 @@ impl Store {
         if unit.place == 0 {
             for key in &self.apart {
                 let Some(latest) = self.events.latest(key).await? else { continue };
-                let stored = self.events.several(&[(key.clone(), latest.item.version)]).await?;
+                let stored = self.events.at(key, latest.item.version).await?;
                 batches.send(stored.iter().map(|stored| record(&topic, stored)).collect()).await?;
             }
         }

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use aqueduct_contract::ItemKey;
+use aqueduct_contract::{ItemKey, Version};
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
 use super::EventStore;
+use super::several::row_key;
 use super::stored::EventRow;
-use crate::row::{Attributes, number, text};
-use crate::{Error, Result};
+use crate::Result;
 
 /// What one request may ask for.
 const BATCH: usize = 100;
@@ -19,30 +19,14 @@ impl EventStore {
         let mut found = HashSet::new();
         let distinct: Vec<&ItemKey> = keys.iter().collect::<HashSet<_>>().into_iter().collect();
         for batch in distinct.chunks(BATCH) {
-            let mut wanted: Vec<Attributes> = batch.iter().map(|key| first_version(key)).collect();
-            while !wanted.is_empty() {
-                let asked = KeysAndAttributes::builder()
-                    .set_keys(Some(wanted))
-                    .projection_expression("#item")
-                    .expression_attribute_names("#item", "item")
-                    .consistent_read(true)
-                    .build()
-                    .map_err(|error| Error::Refused(Box::new(error)))?;
-                let answer = self.client.batch_get_item().request_items(&self.table, asked).send();
-                let mut answer = answer.await.map_err(Error::of)?;
-                let rows = answer.responses.as_mut().and_then(|tables| tables.remove(&self.table));
-                for row in rows.unwrap_or_default() {
-                    found.insert(EventRow::new(&self.table, row).key()?);
-                }
-                let unprocessed =
-                    answer.unprocessed_keys.as_mut().and_then(|tables| tables.remove(&self.table));
-                wanted = unprocessed.map(|rest| rest.keys).unwrap_or_default();
+            let first = batch.iter().map(|key| row_key(key, Version::FIRST)).collect();
+            let only_key = KeysAndAttributes::builder()
+                .projection_expression("#item")
+                .expression_attribute_names("#item", "item");
+            for row in self.batch_get(first, only_key).await? {
+                found.insert(EventRow::new(&self.table, row).key()?);
             }
         }
         Ok(found)
     }
-}
-
-fn first_version(key: &ItemKey) -> Attributes {
-    [("item".to_owned(), text(key.to_string())), ("version".to_owned(), number(1))].into()
 }
