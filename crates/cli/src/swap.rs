@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use aqueduct_service::{Settings, SettingsFile};
-use aqueduct_views::{Generation, Patience, Reason, Registry, State};
+use aqueduct_views::{Generation, Patience, Reason, State};
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub use level::level;
@@ -180,8 +180,8 @@ pub async fn swap(
     // From here on writes to the live generation wait.
     let held = level(settings, store, to, patience.held, bar);
     match store {
-        Store::Postgres => Registry::swap(&store::tables(settings)?, to, reason, patience, held).await?,
-        Store::OpenSearch => Registry::swap(&store::indexes(settings)?, to, reason, patience, held).await?,
+        Store::Postgres => store::tables(settings)?.swap(to, reason, patience, held).await?,
+        Store::OpenSearch => store::indexes(settings)?.swap(to, reason, patience, held).await?,
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! What the registries of both stores do alike, for whoever works with either.
+//! What the registries of both stores do alike, for whoever works with either and does not know with which.
 
 use aqueduct_model::Model;
 
-use crate::{Change, Error, Generation, Patience, Reason, Served, opensearch, postgres};
+use crate::{Error, Generation, Served, opensearch, postgres};
 
 /// Which generations of which views there are in one store.
 pub trait Registry: Clone + Send + Sync + 'static {
@@ -12,17 +12,6 @@ pub trait Registry: Clone + Send + Sync + 'static {
     fn look(&self, model: &Model) -> impl Future<Output = Result<Served, Error>> + Send;
     /// Every generation, by view and number.
     fn generations(&self) -> impl Future<Output = Result<Vec<Generation>, Error>> + Send;
-    /// Every change of state, of one view or of all, the oldest first.
-    fn history(&self, view: Option<&str>) -> impl Future<Output = Result<Vec<Change>, Error>> + Send;
-    /// Makes another generation what readers see; `level` ends once its group has committed what the topics hold when it is
-    /// first polled.
-    fn swap(
-        &self,
-        to: &Generation,
-        reason: Reason,
-        patience: Patience,
-        level: impl Future<Output = Result<(), Error>> + Send,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
     /// Has workers leave a generation that was live.
     fn retire(&self, generation: &Generation) -> impl Future<Output = Result<Generation, Error>> + Send;
     /// Drops what a retired generation holds.
@@ -66,20 +55,6 @@ impl Registry for postgres::Registry {
         self.generations().await
     }
 
-    async fn history(&self, view: Option<&str>) -> Result<Vec<Change>, Error> {
-        self.history(view).await
-    }
-
-    async fn swap(
-        &self,
-        to: &Generation,
-        reason: Reason,
-        patience: Patience,
-        level: impl Future<Output = Result<(), Error>> + Send,
-    ) -> Result<(), Error> {
-        self.swap(to, reason, patience, level).await
-    }
-
     async fn retire(&self, generation: &Generation) -> Result<Generation, Error> {
         self.retire(generation).await
     }
@@ -100,20 +75,6 @@ impl Registry for opensearch::Registry {
 
     async fn generations(&self) -> Result<Vec<Generation>, Error> {
         self.generations().await
-    }
-
-    async fn history(&self, view: Option<&str>) -> Result<Vec<Change>, Error> {
-        self.history(view).await
-    }
-
-    async fn swap(
-        &self,
-        to: &Generation,
-        reason: Reason,
-        patience: Patience,
-        level: impl Future<Output = Result<(), Error>> + Send,
-    ) -> Result<(), Error> {
-        self.swap(to, reason, patience, level).await
     }
 
     async fn retire(&self, generation: &Generation) -> Result<Generation, Error> {

@@ -61,8 +61,7 @@ impl Building<'_> {
     }
 
     fn in_kafka(&self) -> kafka::Group {
-        let group = self.group();
-        kafka::Group::new(&self.settings.kafka, &group.id, &group.topics)
+        self.store.group(self.settings, &self.generation).1
     }
 
     /// Does all that is missing until the generation can be swapped.
@@ -199,7 +198,6 @@ impl Building<'_> {
 
     /// Looks after those that keep the live generations of the store, until the load has ended.
     async fn watch(&self, progress: &Progress) -> std::convert::Infallible {
-        let names = Names::new(&self.settings.prefix);
         let mut looks = interval(BEAT);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -207,8 +205,7 @@ impl Building<'_> {
             let Ok(all) = self.registry.generations().await else { continue };
             let mut lag = 0;
             for generation in all.iter().filter(|generation| generation.is_consumed()) {
-                let group = groups::view_group(&names, self.store.worker(), generation);
-                let group = kafka::Group::new(&self.settings.kafka, &group.id, &group.topics);
+                let (_, group) = self.store.group(self.settings, generation);
                 // Who cannot be asked now is asked again.
                 let Ok(positions) = group.positions().await else { continue };
                 lag += positions.iter().map(kafka::Position::lag).sum::<i64>();
