@@ -1,5 +1,7 @@
 //! `aqueduct rebuild` on real servers: what is loaded, what is set aside, and what stays when it ends early.
 
+mod under_traffic;
+
 use std::process::Stdio;
 use std::time::Duration;
 

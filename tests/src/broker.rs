@@ -70,13 +70,19 @@ pub fn read_below<T>(
     mut ends: HashMap<i32, i64>,
     copy: impl Fn(&BorrowedMessage<'_>) -> T,
 ) -> Result<Vec<T>> {
-    let mut assigned = TopicPartitionList::new();
-    for partition in ends.keys() {
-        assigned.add_partition_offset(topic, *partition, Offset::Beginning)?;
-    }
     // It is no member of its group and commits nothing.
     let consumer: BaseConsumer =
         config.clone().set("group.id", topic).set("enable.auto.commit", "false").create()?;
+    let mut assigned = TopicPartitionList::new();
+    for (partition, end) in ends.clone() {
+        let (begin, _) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
+        if begin < end {
+            assigned.add_partition_offset(topic, partition, Offset::Beginning)?;
+        } else {
+            // Retention took all of it.
+            ends.remove(&partition);
+        }
+    }
     consumer.assign(&assigned)?;
     let mut records = Vec::new();
     while !ends.is_empty() {

@@ -20,6 +20,7 @@ use aqueduct_service::{Settings, groups};
 use aqueduct_store::{DataTable, kafka};
 use aqueduct_views::load::{BEAT, Claim};
 use aqueduct_views::{Error, Generation};
+use indicatif::HumanCount;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Args;
@@ -109,6 +110,10 @@ impl Building<'_> {
         let mut loaded_in = None;
         if self.generation.loaded.is_none() {
             self.registry.resume(&self.generation).await?;
+            progress.say(&match plan.source {
+                Source::Topics => format!("loading {} events", HumanCount(plan.events().unsigned_abs())),
+                Source::Store => "loading the items of the read table".to_owned(),
+            });
             counts = self.load(claim, plan, done, progress).await?;
             progress.say("making key and indexes");
             self.generation = self.registry.finish_load(&self.generation).await?;
