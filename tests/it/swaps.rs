@@ -1,5 +1,7 @@
 //! A swap: readers see one whole generation or the other, and what is in the way of one is said.
 
+mod killed;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use aqueduct_cli::swap::{Store, level, swap};
 use aqueduct_contract::{Names, Worker};
 use aqueduct_service::Settings;
 use aqueduct_store::{Letters, topics};
-use aqueduct_tests::{PATIENCE, binaries, eventually, unique};
+use aqueduct_tests::{PATIENCE, eventually, unique};
 use aqueduct_views::{Error, Generation, Patience, Reason, State, definition, opensearch, postgres};
 use futures::TryStreamExt;
 use indicatif::ProgressBar;
@@ -479,46 +481,5 @@ async fn readers_see_one_whole_generation_or_the_other_while_writes_go_on() -> R
     for why in ["registered", "begun", "loaded", "swap", "rollback", "retired"] {
         assert!(history.contains(why), "{history}");
     }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_swapping_process_that_is_killed_leaves_nothing_held() -> Result<()> {
-    let shop = Shop::open().await?;
-    shop.make("P-1").await?;
-    let begun = shop.postgres.begin(&live(&shop.postgres).await.definition).await?;
-    shop.postgres.finish_load(&begun).await?;
-    shop.applied("P-1", &[("postgres", 1), ("postgres", 2), ("opensearch", 1)]).await;
-    // A reader who stays keeps the process where it holds everything and has switched nothing.
-    let mut one = PgConnection::connect(&shop.fleet.settings.postgres.url).await?;
-    let mut reading = one.begin().await?;
-    sqlx::raw_sql("SELECT FROM products").execute(&mut *reading).await?;
-    let mut command = tokio::process::Command::new(binaries().await?.join("aqueduct"));
-    let file = shop.fleet.settings_file.display().to_string();
-    command.args(["swap", "products", "--in", "postgres", "--hold", "120", "--config", &file]);
-    let mut process = command.spawn()?;
-    let held = "SELECT count(*) FROM pg_locks WHERE relation = 'products__g1'::regclass AND mode = 'ShareLock' AND granted";
-    let holds = async |expected: i64| {
-        eventually("the lock", PATIENCE, async || {
-            let count: i64 = sqlx::query_scalar(held).fetch_one(&shop.pool).await.unwrap();
-            (count == expected).then_some(())
-        })
-        .await;
-    };
-    holds(1).await;
-    shop.make("P-2").await?;
-    process.kill().await?;
-    holds(0).await;
-    shop.applied("P-2", &[("postgres", 1), ("postgres", 2), ("opensearch", 1)]).await;
-    assert!(letters(&shop).await?.is_empty());
-    drop(reading);
-    one.close().await?;
-    let ended = command.status().await?;
-    assert!(ended.success());
-    let shown: String =
-        sqlx::query_scalar("SELECT pg_get_viewdef('products'::regclass)").fetch_one(&shop.pool).await?;
-    assert!(shown.contains("products__g2"), "{shown}");
-    shop.make("P-3").await?;
-    shop.applied("P-3", &[("postgres", 1), ("postgres", 2), ("opensearch", 1)]).await;
     Ok(())
 }
