@@ -3,7 +3,8 @@
 //! Harmless by the guard on versions: what stands at a version or a later one does not change, what is missing or older is
 //! written. It mends what a restored backup or a hand in the database has lost; a changed view needs a rebuild instead.
 //!
-//! - **Back, never forward.** A position ahead of the group's own would skip events for good.
+//! - **Back, never forward.** A position ahead of the group's own would skip events for good. One beyond the end of its topic is
+//!   that of another topic, which was lost: it is set in any case.
 //! - **Not under a running worker.** Its members would not notice and would commit over it; the broker refuses too, so that
 //!   one which joins at the wrong moment is no harm. Who runs workers also has to stop them: this command can wait until the
 //!   group is empty (`--wait-for-stop`). Members that died, and those with an `engine.instance_id`, which are expected back,
@@ -77,7 +78,8 @@ impl Replay {
         if self.to.is_some() {
             eprintln!("--to says when --wait ends; the groups go on to the end of their topics");
         }
-        if self.dry_run || records == 0 {
+        let is_any_set = plans.iter().flat_map(|plan| &plan.moves).any(|one| one.is_set);
+        if self.dry_run || !is_any_set {
             writeln!(std::io::stdout(), "records to read again: {records}")?;
             return Ok(());
         }
@@ -155,7 +157,7 @@ impl Replay {
 
 /// Commits, and looks whether it stands: of some partitions alone a refusal would not show.
 async fn carry_out(plan: &Plan) -> Result<()> {
-    let moved = || plan.moves.iter().filter(|one| one.records > 0);
+    let moved = || plan.moves.iter().filter(|one| one.is_set);
     let offsets = moved().map(|one| (one.topic.clone(), one.partition, one.to)).collect();
     plan.group.commit(offsets).await.context("its position was not changed: does a worker run?")?;
     let positions = plan.group.positions().await?;
@@ -201,7 +203,7 @@ async fn left_of(group: &Group, plan: &Plan) -> Result<i64> {
         let now =
             positions.iter().find(|now| (now.topic.as_str(), now.partition) == (&one.topic, one.partition));
         let committed = now.and_then(|now| now.committed).unwrap_or(one.to);
-        if one.records == 0 { 0 } else { (one.until - committed).max(0) }
+        if one.is_set { (one.until - committed).max(0) } else { 0 }
     });
     Ok(left.sum())
 }

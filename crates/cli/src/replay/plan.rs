@@ -24,7 +24,9 @@ pub(super) struct Move {
     pub(super) from: Option<i64>,
     /// Where it is to stand.
     pub(super) to: i64,
-    /// Records that it has read and reads again; 0 leaves the partition as it is.
+    /// Whether it has to be set there; else the partition is left as it is.
+    pub(super) is_set: bool,
+    /// Records that it reads again.
     pub(super) records: i64,
     /// The offset that ends the wait.
     pub(super) until: i64,
@@ -66,16 +68,19 @@ async fn offsets(group: &Group, point: Option<&Point>) -> Result<At> {
 
 impl Move {
     fn new(position: &Position, from: (&Point, &At), to: Option<(&Point, &At)>) -> Move {
-        let stands = position.next();
+        // A topic that was lost and made anew: as soon as it is as long as the old one was, the position would skip records.
+        let of_another_topic = position.committed.is_some_and(|committed| committed > position.end);
+        let stands = if of_another_topic { position.end } else { position.next() };
         let wanted = offset_of(position, from);
-        let back = position.committed.is_some() && wanted < stands;
-        let target = if back { wanted } else { stands };
+        let is_set = of_another_topic || position.committed.is_some() && wanted < stands;
+        let target = if is_set { wanted } else { stands };
         let until = to.map_or(stands, |to| offset_of(position, to)).max(target);
         Move {
             topic: position.topic.clone(),
             partition: position.partition,
             from: position.committed,
             to: target,
+            is_set,
             records: stands - target,
             until,
         }
@@ -83,7 +88,7 @@ impl Move {
 
     /// Records between where it is set to and what ends the wait.
     pub(super) fn until_done(&self) -> i64 {
-        if self.records == 0 { 0 } else { self.until - self.to }
+        if self.is_set { self.until - self.to } else { 0 }
     }
 }
 
@@ -104,12 +109,12 @@ fn offset_of(position: &Position, (point, at): (&Point, &At)) -> i64 {
 pub(super) fn print(plans: &[Plan], out: &mut impl Write) -> std::io::Result<()> {
     for plan in plans {
         writeln!(out, "{}", plan.id)?;
-        for Move { topic, partition, from, to, records, .. } in &plan.moves {
+        for Move { topic, partition, from, to, is_set, records, .. } in &plan.moves {
             let place = format!("{topic}-{partition}");
-            match (from, records) {
+            match (from, is_set) {
                 (None, _) => writeln!(out, "  {place}: never committed, reads everything anyway")?,
-                (Some(from), 0) => writeln!(out, "  {place}: {from} stays")?,
-                (Some(from), _) => writeln!(out, "  {place}: {from} → {to}, {records} to read again")?,
+                (Some(from), false) => writeln!(out, "  {place}: {from} stays")?,
+                (Some(from), true) => writeln!(out, "  {place}: {from} → {to}, {records} to read again")?,
             }
         }
     }
@@ -140,6 +145,18 @@ mod tests {
         assert_eq!(moved(Some(50), Point::Offset(60), None), (50, 0, 50));
         assert_eq!(moved(Some(50), Point::Offset(1000), None), (50, 0, 50));
         assert_eq!(moved(None, Point::Offset(60), None), (10, 0, 10), "it has read nothing yet");
+    }
+
+    #[test]
+    fn a_position_of_a_topic_that_was_lost_is_set_within_the_new_one() {
+        let moved = |end| {
+            let position =
+                Position { topic: "t".into(), partition: 0, committed: Some(50), earliest: 0, end };
+            let one = Move::new(&position, (&Point::Beginning, &At::new()), None);
+            (one.is_set, one.to, one.records, one.until)
+        };
+        assert_eq!(moved(20), (true, 0, 20, 20));
+        assert_eq!(moved(0), (true, 0, 0, 0), "it would skip the first records that come");
     }
 
     #[test]
