@@ -25,6 +25,7 @@ mod online_retail;
 mod projector;
 mod rebuild;
 mod replay;
+mod republish;
 mod service;
 mod stack;
 mod store;

@@ -198,7 +198,12 @@ pub struct SetUp {
 }
 
 impl SetUp {
-    async fn start(self) -> Result<Fleet> {
+    /// Starts the processes, and returns when all are ready.
+    ///
+    /// # Errors
+    ///
+    /// When the binaries do not build, or the fleet does not become ready.
+    pub async fn start(self) -> Result<Fleet> {
         let SetUp { settings, settings_file, plan, folder } = self;
         let site = Site {
             binaries: binaries().await?,

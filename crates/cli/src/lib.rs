@@ -11,6 +11,7 @@ mod moment;
 mod rate;
 pub mod rebuild;
 pub mod replay;
+pub mod republish;
 pub mod retire;
 pub mod setup;
 pub mod swap;

@@ -9,6 +9,7 @@ use aqueduct_cli::fleet::settings;
 use aqueduct_cli::lag::Lag;
 use aqueduct_cli::rebuild;
 use aqueduct_cli::replay::Replay;
+use aqueduct_cli::republish::Republish;
 use aqueduct_cli::retire::Retire;
 use aqueduct_cli::swap::{Rollback, Swap};
 use aqueduct_cli::trace::Trace;
@@ -42,6 +43,8 @@ enum Command {
     Rebuild(rebuild::Args),
     /// Set consumer groups back, so that they apply events again
     Replay(Replay),
+    /// Fill an events topic that was lost, from the event store
+    Republish(Republish),
     /// Have readers of a view see the generation that was loaded
     Swap(Swap),
     /// Have readers of a view see the generation again that they saw before
@@ -94,6 +97,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Trace(trace) => trace.run().await?,
         Command::Rebuild(rebuild) => return rebuild.run().await,
         Command::Replay(replay) => replay.run().await?,
+        Command::Republish(republish) => republish.run().await?,
         Command::Swap(swap) => swap.run().await?,
         Command::Rollback(rollback) => rollback.run().await?,
         Command::Retire(retire) => retire.run().await?,

@@ -20,7 +20,8 @@ use aws_sdk_dynamodb::types::ScalarAttributeType;
 pub use append::Appended;
 #[cfg(test)]
 pub(crate) use append::is_own;
-pub(crate) use outbox::{Found, Hint, SHARDS};
+pub use outbox::Found;
+pub(crate) use outbox::{Hint, SHARDS};
 pub use stored::{Published, Record, Stored};
 
 use crate::setup::{Index, Table};

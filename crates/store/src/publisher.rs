@@ -15,6 +15,7 @@ mod metrics;
 mod producer;
 mod protocol;
 mod publication;
+mod republisher;
 #[cfg(test)]
 mod search;
 mod settings;
@@ -31,6 +32,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use republisher::Republisher;
 pub use settings::Settings;
 
 use crate::events::{EventStore, Record};

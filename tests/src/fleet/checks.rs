@@ -1,5 +1,6 @@
 //! What a test asks of a fleet's stores.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::process::Command;
 
-use super::{Fleet, binaries};
+use super::{Fleet, SetUp, binaries};
 
 /// What a run of the command `aqueduct` printed and how it ended.
 pub struct Ended {
@@ -20,6 +21,24 @@ pub struct Ended {
     pub out: String,
     /// Its standard error.
     pub err: String,
+}
+
+async fn aqueduct(settings_file: &Path, arguments: &[&str]) -> Result<Ended> {
+    let mut command = Command::new(binaries().await?.join("aqueduct"));
+    let output = command.args(arguments).arg("--config").arg(settings_file).output().await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) })
+}
+
+impl SetUp {
+    /// Runs the command `aqueduct` with the settings of a fleet that does not run yet.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub async fn aqueduct(&self, arguments: &[&str]) -> Result<Ended> {
+        aqueduct(&self.settings_file, arguments).await
+    }
 }
 
 impl Fleet {
@@ -66,10 +85,7 @@ impl Fleet {
     ///
     /// When it cannot be started.
     pub async fn aqueduct(&self, arguments: &[&str]) -> Result<Ended> {
-        let mut command = Command::new(binaries().await?.join("aqueduct"));
-        let output = command.args(arguments).arg("--config").arg(&self.settings_file).output().await?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) })
+        aqueduct(&self.settings_file, arguments).await
     }
 
     /// The stores as `tenant` of this fleet sees them.

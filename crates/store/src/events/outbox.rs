@@ -40,14 +40,16 @@ pub(crate) enum Unmarked {
 
 /// One version as a publisher finds it.
 #[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) record: Record,
-    pub(crate) published: bool,
+pub struct Found {
+    /// Its Kafka record.
+    pub record: Record,
+    /// Whether it has no marker: it was acknowledged once.
+    pub published: bool,
 }
 
 impl EventStore {
     /// The topic of an item's events.
-    pub(crate) fn topic(&self, key: &ItemKey) -> String {
+    pub fn topic(&self, key: &ItemKey) -> String {
         self.names.events_topic(key.type_name())
     }
 
@@ -76,6 +78,27 @@ impl EventStore {
         match update.send().await {
             Ok(_) => Ok(Unmarked::Now),
             Err(error) if condition_failed(&error) => Ok(Unmarked::Before),
+            Err(error) => Err(Error::of(error)),
+        }
+    }
+
+    /// Notes that an event which was published stands elsewhere now. One that carries the marker is left as it is.
+    pub(crate) async fn moved(&self, key: &ItemKey, version: Version, to: Published) -> Result<()> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("item", text(key.to_string()))
+            .key("version", number(version))
+            .update_expression("SET kafka_partition = :partition, kafka_offset = :offset")
+            .condition_expression("attribute_exists(#item) AND attribute_not_exists(#outbox)")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_names("#outbox", "outbox")
+            .expression_attribute_values(":partition", number(to.partition))
+            .expression_attribute_values(":offset", number(to.offset));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if condition_failed(&error) => Ok(()),
             Err(error) => Err(Error::of(error)),
         }
     }

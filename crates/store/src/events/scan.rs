@@ -1,10 +1,10 @@
-//! Reading all items, for whoever compares or rebuilds.
+//! Reading all items, for whoever compares, rebuilds or publishes again.
 
 use aqueduct_contract::{ItemKey, Version};
 use futures::stream::{self, Stream, TryStreamExt};
 
 use super::stored::EventRow;
-use super::{EventStore, Record};
+use super::{EventStore, Found, Record};
 use crate::row::Attributes;
 use crate::{Error, Result};
 
@@ -16,6 +16,26 @@ impl EventStore {
     /// so many words, so that it is checked: each run of an item's rows must be 1, 2, 3 …; a run that was torn apart
     /// would begin with another version, and is an error.
     pub fn latest_of_segment(&self, segment: i32, segments: i32) -> impl Stream<Item = Result<Record>> + '_ {
+        last_of_each_run(&self.table, self.rows_of_segment(segment, segments))
+    }
+
+    /// Every version of every item in one of `segments` parts of the table: those of an item next to each other, 1, 2, 3 …, as is
+    /// checked.
+    pub fn all_of_segment(&self, segment: i32, segments: i32) -> impl Stream<Item = Result<Found>> + '_ {
+        let mut last: Option<(ItemKey, Version)> = None;
+        self.rows_of_segment(segment, segments).and_then(move |attributes| {
+            let mut row = EventRow::new(&self.table, attributes);
+            let mut found = || {
+                let (key, version) = (row.key()?, row.version()?);
+                check_run(last.as_ref().map(|(key, version)| (key, *version)), &key, version)?;
+                last = Some((key, version));
+                Ok(Found { published: row.is_published(), record: row.record()? })
+            };
+            std::future::ready(found())
+        })
+    }
+
+    fn rows_of_segment(&self, segment: i32, segments: i32) -> impl Stream<Item = Result<Attributes>> + '_ {
         let pages = stream::try_unfold(Position::Start, move |position| async move {
             let start = match position {
                 Position::Start => None,
@@ -28,8 +48,7 @@ impl EventStore {
             let next = page.last_evaluated_key.map_or(Position::End, Position::After);
             Ok::<_, Error>(Some((page.items.unwrap_or_default(), next)))
         });
-        let rows = pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
-        last_of_each_run(&self.table, rows)
+        pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten()
     }
 }
 
@@ -71,15 +90,20 @@ struct Last<'a> {
 impl<'a> Last<'a> {
     /// Takes the place of `last`, and gives it back if that was the end of its item's run.
     fn follow(&self, last: Option<Last<'a>>) -> Result<Option<Last<'a>>> {
-        let same_item = last.as_ref().is_some_and(|last| last.key == self.key);
-        let expected = match &last {
-            Some(last) if same_item => last.version.next(),
-            _ => Version::FIRST,
-        };
-        if self.version != expected {
-            let reason = format!("the scan shows version {} where {expected} was due", self.version);
-            return Err(Error::corrupt(format!("item {}", self.key), reason));
-        }
-        Ok(last.filter(|_| !same_item))
+        check_run(last.as_ref().map(|last| (&last.key, last.version)), &self.key, self.version)?;
+        Ok(last.filter(|last| last.key != self.key))
     }
+}
+
+/// Whether a version may follow the row before it.
+fn check_run(last: Option<(&ItemKey, Version)>, key: &ItemKey, version: Version) -> Result<()> {
+    let expected = match last {
+        Some((same, last)) if same == key => last.next(),
+        _ => Version::FIRST,
+    };
+    if version == expected {
+        return Ok(());
+    }
+    let reason = format!("the scan shows version {version} where {expected} was due");
+    Err(Error::corrupt(format!("item {key}"), reason))
 }
