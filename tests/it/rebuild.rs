@@ -1,5 +1,6 @@
 //! `aqueduct rebuild` on real servers: what is loaded, what is set aside, and what stays when it ends early.
 
+mod metrics;
 mod retired;
 mod under_traffic;
 

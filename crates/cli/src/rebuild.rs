@@ -33,11 +33,12 @@ mod topic;
 mod unit;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use aqueduct_model::{Model, View};
-use aqueduct_service::{Misconfigured, Settings, SettingsFile};
+use aqueduct_service::{Misconfigured, Settings, SettingsFile, show_metrics};
 use aqueduct_views::{Generation, Patience, Reason, State};
 use bytesize::ByteSize;
 use clap::ValueEnum;
@@ -84,6 +85,9 @@ pub struct Args {
     /// How long workers may take to take over what is loaded
     #[arg(long, value_name = "TIME", default_value = "1m")]
     join_timeout: humantime::Duration,
+    /// Show metrics while it runs, on http://ADDRESS/metrics; with port 0 it says which
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
     /// Give up what is being built of the view
     #[arg(long, requires = "view")]
     cancel: bool,
@@ -111,7 +115,7 @@ impl Args {
         let settings = crate::fleet::settings(&self.file)?;
         settings.kafka.reach().await?;
         let model = crate::setup::load(&settings.model.dir)?;
-        let metrics = Metrics::new(&prometheus::Registry::new())?;
+        let metrics = self.metrics().await?;
         let mut meant = 0;
         for store in Store::chosen(self.store) {
             let registry = Registry::of(store, &settings)?;
@@ -133,6 +137,19 @@ impl Args {
             _ => {}
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn metrics(&self) -> Result<Metrics> {
+        let registry = match self.metrics_listen {
+            None => prometheus::Registry::new(),
+            Some(listen) => {
+                let (registry, address) =
+                    show_metrics("rebuild", listen).await.context("--metrics-listen")?;
+                eprintln!("metrics: http://{address}/metrics");
+                registry
+            }
+        };
+        Ok(Metrics::new(&registry)?)
     }
 
     /// What is meant by the command line, of one store.

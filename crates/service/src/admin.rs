@@ -27,6 +27,21 @@ pub(crate) async fn bind(listen: SocketAddr) -> anyhow::Result<(TcpListener, Soc
     Ok((listener, address))
 }
 
+/// What a command that runs for long shows on `/metrics`, and nothing else: served until the process ends. Returns where to
+/// register it, and the address that was taken.
+///
+/// # Errors
+///
+/// When the address cannot be taken.
+pub async fn show_metrics(name: &'static str, listen: SocketAddr) -> anyhow::Result<(Registry, SocketAddr)> {
+    let registry = crate::process::registry(name)?;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("nothing can listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    tokio::spawn(serve(listener, registry.clone(), Health::default()));
+    Ok((registry, address))
+}
+
 /// Serves until the process ends: probes and the last metrics are for the time of draining too.
 pub(crate) async fn serve(listener: TcpListener, registry: Registry, health: Health) -> std::io::Result<()> {
     let router = Router::new()

@@ -22,6 +22,7 @@ mod signals;
 mod tasks;
 mod telemetry;
 
+pub use admin::show_metrics;
 pub use cli::SettingsFile;
 pub use groups::Groups;
 pub use health::Health;

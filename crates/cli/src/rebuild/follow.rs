@@ -50,9 +50,11 @@ pub(super) async fn caught_up(
         ends.iter().map(of).sum()
     };
     let (mut left, mut moved) = (behind(&ends), Instant::now());
+    progress.behind(left);
     while left > 0 {
         tokio::time::sleep(LOOK).await;
         let now = behind(&group.positions().await?);
+        progress.behind(now);
         if now < left {
             moved = Instant::now();
         } else if moved.elapsed() >= *patience {

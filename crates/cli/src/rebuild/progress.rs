@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use prometheus::{Gauge, GaugeVec, Opts, Registry};
+use prometheus::{Counter, CounterVec, Gauge, GaugeVec, Opts, Registry};
 
 use super::pace::Pace;
 use super::plan::{Done, Plan, Source};
@@ -18,10 +18,12 @@ const LINE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Metrics {
     events: GaugeVec,
-    read: GaugeVec,
-    rate: GaugeVec,
+    done: GaugeVec,
+    read: CounterVec,
+    left: GaugeVec,
     written: GaugeVec,
     letters: GaugeVec,
+    behind: GaugeVec,
     lag: GaugeVec,
 }
 
@@ -32,15 +34,28 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let counter = |name: &str, help: &str| {
+            let counter = CounterVec::new(Opts::new(name, help), &["read_model"])?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
         Ok(Metrics {
             events: gauge("aqueduct_rebuild_events", "events that the load reads")?,
-            read: gauge("aqueduct_rebuild_events_read", "events that the load has read")?,
-            rate: gauge(
-                "aqueduct_rebuild_events_per_second",
-                "events that the load read in the last second",
+            done: gauge(
+                "aqueduct_rebuild_events_done",
+                "of these, those that are read, now or before a restart",
+            )?,
+            read: counter("aqueduct_rebuild_events_read_total", "events that this process has read")?,
+            left: gauge(
+                "aqueduct_rebuild_left_seconds",
+                "time that the load will take from now on, as it goes",
             )?,
             written: gauge("aqueduct_rebuild_written", "items that the load has written")?,
             letters: gauge("aqueduct_rebuild_letters", "items that the load has set aside")?,
+            behind: gauge(
+                "aqueduct_rebuild_lag_records",
+                "records that the workers who took over what is loaded are behind",
+            )?,
             lag: gauge(
                 "aqueduct_rebuild_live_lag_records",
                 "records that the live groups of the store are behind",
@@ -55,10 +70,12 @@ pub(super) struct Progress {
     name: String,
     bar: ProgressBar,
     events: Gauge,
-    read: Gauge,
-    rate: Gauge,
+    done: Gauge,
+    read: Counter,
+    left: Gauge,
     written: Gauge,
     letters: Gauge,
+    behind: Gauge,
     lag: Gauge,
     seen: Mutex<Seen>,
 }
@@ -81,10 +98,12 @@ impl Progress {
             name: name.to_owned(),
             bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
             events: of(&metrics.events),
-            read: of(&metrics.read),
-            rate: of(&metrics.rate),
+            done: of(&metrics.done),
+            read: metrics.read.with_label_values(&[name]),
+            left: of(&metrics.left),
             written: of(&metrics.written),
             letters: of(&metrics.letters),
+            behind: of(&metrics.behind),
             lag: of(&metrics.lag),
             seen: Mutex::new(Seen { at: now, read: 0.0, line: now, begun: now, at_first: 0.0 }),
         }
@@ -111,15 +130,23 @@ impl Progress {
             (range.end - range.start) as f64 * unit.slice.share()
         };
         let at_first: f64 = done.units.iter().map(of).sum();
-        self.read.set(at_first);
+        self.done.set(at_first);
         let mut seen = self.seen();
         let now = Instant::now();
         *seen = Seen { at: now, read: at_first, line: now, begun: now, at_first };
         self.wrote(done.counts);
     }
 
+    /// So many events were read; fewer than none when some turn out to have been read for later.
     pub(super) fn read(&self, events: f64) {
-        self.read.add(events);
+        self.done.add(events);
+        self.read.inc_by(events.max(0.0));
+    }
+
+    /// The workers who have taken over are so far behind.
+    pub(super) fn behind(&self, records: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "shown to people")]
+        self.behind.set(records as f64);
     }
 
     pub(super) fn wrote(&self, counts: Counts) {
@@ -132,20 +159,21 @@ impl Progress {
     /// Shows where it stands. To be called about once a second.
     pub(super) fn show(&self) {
         let mut seen = self.seen();
-        let (now, read) = (Instant::now(), self.read.get());
+        let (now, read) = (Instant::now(), self.done.get());
         let elapsed = now - seen.at;
         if elapsed < Duration::from_millis(200) {
             return;
         }
         let rate = (read - seen.read).max(0.0) / elapsed.as_secs_f64();
         (seen.at, seen.read) = (now, read);
-        self.rate.set(rate);
         let lag = self.pace.lag();
         #[expect(clippy::cast_precision_loss, reason = "shown to people")]
         self.lag.set(lag as f64);
         let average = (read - seen.at_first) / (now - seen.begun).as_secs_f64().max(0.001);
         let left = (self.events.get() - read).max(0.0) / average.max(1.0);
-        let left = match self.events.get() > 0.0 {
+        let is_known = self.events.get() > 0.0;
+        self.left.set(if is_known { left } else { f64::NAN });
+        let left = match is_known {
             true => format!("{} left", HumanDuration(Duration::from_secs_f64(left))),
             false => format!("{} so far", HumanDuration(now - seen.begun)),
         };
