@@ -1,10 +1,14 @@
 //! The bounds: what a loop does that is written by hand for one topic and one store, with neither engine nor model.
 
+pub(crate) mod loads;
+pub(crate) mod tables;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aqueduct_contract::{Event, Names};
 use aqueduct_store::{DataTable, setup};
+use aqueduct_views::opensearch;
 use futures::stream::{StreamExt, TryStreamExt};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -14,7 +18,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::measured::{Measured, Site, Usage};
+use crate::measured::{Measured, Site};
 
 /// Records of a batch: what Postgres takes most of, by trials.
 const BATCH: usize = 5000;
@@ -46,14 +50,6 @@ fn read(site: &Site, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<Durati
         each(message.payload().context("no value")?)?;
     }
     Ok(begun.map(|begun| begun.elapsed()).unwrap_or_default())
-}
-
-impl Measured {
-    fn of_this_process(site: &Site, took: Duration) -> Result<Measured> {
-        let Usage { cpu_seconds, peak_rss_mib } = Usage::of("self")?;
-        let events = site.load.events();
-        Ok(Measured { events, written: events, seconds: took.as_secs_f64(), cpu_seconds, peak_rss_mib })
-    }
 }
 
 /// Parses every event, on one thread.
@@ -264,41 +260,60 @@ pub(crate) async fn rows(site: &Site) -> Result<Measured> {
 /// Posts documents to an index like ours.
 pub(crate) async fn documents(site: &Site) -> Result<Measured> {
     let opensearch = site.settings()?.opensearch;
-    let (client, index) =
-        (reqwest::Client::new(), format!("{}/{}bare", opensearch.url, opensearch.index_prefix));
-    client.delete(&index).send().await?;
-    let ours = format!("{}/{}orders/_mapping", opensearch.url, opensearch.index_prefix);
-    let ours: Value = client.get(ours).send().await?.error_for_status()?.json().await?;
-    let mappings =
-        ours.as_object().and_then(|indexes| indexes.values().next()).context("no index")?["mappings"].clone();
-    let settings = json!({
-        "index.refresh_interval": opensearch.refresh_interval,
-        "number_of_shards": opensearch.shards,
-        "number_of_replicas": opensearch.replicas,
-    });
-    let made = client.put(&index).json(&json!({ "settings": settings, "mappings": mappings }));
-    made.send().await?.error_for_status()?;
+    let index = Index::make(&opensearch, &opensearch.refresh_interval).await?;
+    write(site, add_document, async |body: String| index.post(body).await).await
+}
 
-    let add = |body: &mut String, order: &Order<'_>| {
-        use std::fmt::Write;
-        let (tenant, id) = (order.tenant(), order.id());
-        Ok(writeln!(
-            body,
-            r#"{{"index":{{"_id":"{tenant}|{id}","version":{version},"version_type":"external"}}}}
+/// Adds an order to the body of a bulk request.
+fn add_document(body: &mut String, order: &Order<'_>) -> Result<()> {
+    use std::fmt::Write;
+    let (tenant, id) = (order.tenant(), order.id());
+    Ok(writeln!(
+        body,
+        r#"{{"index":{{"_id":"{tenant}|{id}","version":{version},"version_type":"external"}}}}
 {{"tenant":"{tenant}","id":"{id}","item_version":{version},"deleted":{deleted},"created_at":"{created}","updated_at":"{updated}","document":{document}}}"#,
-            version = order.version,
-            deleted = order.item.deleted,
-            created = order.item.created_at,
-            updated = order.created_at,
-            document = order.item.attributes.get(),
-        )?)
-    };
-    let bulk = format!("{index}/_bulk?filter_path=items.*.status");
-    write(site, add, async |body: String| {
+        version = order.version,
+        deleted = order.item.deleted,
+        created = order.item.created_at,
+        updated = order.created_at,
+        document = order.item.attributes.get(),
+    )?)
+}
+
+/// An index like ours.
+struct Index {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Index {
+    /// Makes it anew.
+    async fn make(opensearch: &opensearch::Settings, refresh_interval: &str) -> Result<Index> {
+        let (client, url) =
+            (reqwest::Client::new(), format!("{}/{}bare", opensearch.url, opensearch.index_prefix));
+        client.delete(&url).send().await?;
+        let ours = format!("{}/{}orders/_mapping", opensearch.url, opensearch.index_prefix);
+        let ours: Value = client.get(ours).send().await?.error_for_status()?.json().await?;
+        let mappings =
+            ours.as_object().and_then(|indexes| indexes.values().next()).context("no index")?["mappings"]
+                .clone();
+        let settings = json!({
+            "index.refresh_interval": refresh_interval,
+            "number_of_shards": opensearch.shards,
+            "number_of_replicas": opensearch.replicas,
+        });
+        let made = client.put(&url).json(&json!({ "settings": settings, "mappings": mappings }));
+        made.send().await?.error_for_status()?;
+        Ok(Index { client, url })
+    }
+
+    /// Posts the body of a bulk request.
+    async fn post(&self, body: String) -> Result<()> {
         if body.is_empty() {
             return Ok(());
         }
-        let request = client.post(&bulk).header("content-type", "application/x-ndjson").body(body);
+        let url = format!("{}/_bulk?filter_path=items.*.status", self.url);
+        let request = self.client.post(url).header("content-type", "application/x-ndjson").body(body);
         let answer: Value = request.send().await?.error_for_status()?.json().await?;
         let taken = |item: &Value| matches!(item["index"]["status"].as_u64(), Some(200 | 201 | OVERTAKEN));
         ensure!(
@@ -306,8 +321,7 @@ pub(crate) async fn documents(site: &Site) -> Result<Measured> {
             "documents were refused"
         );
         Ok(())
-    })
-    .await
+    }
 }
 
 /// Puts items into a table like ours, on the condition that they are newer.

@@ -2,7 +2,7 @@
 //!
 //! A bench starts servers of its own, loads a topic, and lets the bound and ours read it one after the other, each in a process of its
 //! own whose time, CPU and peak of memory are measured ([`measured`]). The bounds ([`bare`]) are loops written by hand for the
-//! one purpose; ours are the workers as they are shipped, or the engine with a sink that has no store ([`ours`]).
+//! one purpose; ours are the processes and commands as they are shipped, or what is in them ([`ours`]).
 //! With `--json` a bench prints one object a line: `{bench, value, unit, bound, ratio, cpu_seconds, peak_rss_mib}`.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
@@ -11,6 +11,9 @@ mod bare;
 mod freshness;
 mod measured;
 mod ours;
+mod reads;
+mod rebuild;
+mod stored;
 mod topic;
 
 use std::path::PathBuf;
@@ -23,6 +26,7 @@ use futures::future::try_join_all;
 use serde::Serialize;
 
 use crate::measured::{Measured, Process, Role, Site};
+use crate::rebuild::Store;
 use crate::topic::Load;
 
 /// Measures the fleet against what its libraries can do at best
@@ -56,6 +60,16 @@ enum Bench {
     Freshness(Options),
     /// Two and four workers against one, with a sink that takes 5 ms for 50 records
     Scale(Options),
+    /// Five versions of 400,000 items from their topic into a new table, against a loop that reads, parses and copies
+    RebuildRds(Options),
+    /// Five versions of 400,000 items from their topic into a new index, against a loop that reads, parses and posts
+    RebuildSearch(Options),
+    /// `freshness` while both are rebuilt from as many events, against without
+    RebuildFreshness(Options),
+    /// 400,000 equal rows in Postgres compared with the event store, against reading all of both
+    Verify(Options),
+    /// An item, a page of a view and a page of a search over HTTP, against the bare queries
+    Reads(Options),
 }
 
 #[derive(Args)]
@@ -103,7 +117,12 @@ impl Bench {
             | Bench::SyncSearch(options)
             | Bench::Projector(options)
             | Bench::Freshness(options)
-            | Bench::Scale(options) => options,
+            | Bench::Scale(options)
+            | Bench::RebuildRds(options)
+            | Bench::RebuildSearch(options)
+            | Bench::RebuildFreshness(options)
+            | Bench::Verify(options)
+            | Bench::Reads(options) => options,
         }
     }
 
@@ -127,6 +146,17 @@ impl Bench {
                 let load = Load { type_name: "WIDE".into(), partitions: 24, ..self.load(24_000, 20) };
                 Rig::on(servers, load).await?.scale().await
             }
+            Bench::RebuildRds(_) => {
+                rig(400_000, 5).await?.compare_rebuild(Store::Postgres, Role::BareCopy).await
+            }
+            Bench::RebuildSearch(_) => {
+                rig(400_000, 5).await?.compare_rebuild(Store::OpenSearch, Role::BareBulk).await
+            }
+            Bench::RebuildFreshness(options) => {
+                freshness::under_rebuild(servers, self.load(400_000, 5), 3000 * options.percent / 100).await
+            }
+            Bench::Verify(_) => rig(400_000, 1).await?.verify().await,
+            Bench::Reads(_) => reads::run(servers, self.load(20_000, 1)).await,
         }
     }
 
@@ -150,17 +180,20 @@ fn print(line: &str) {
 
 /// What is set up for a fleet, with a topic that is full.
 struct Rig {
-    _fleet: SetUp,
+    fleet: SetUp,
     site: Site,
 }
 
 impl Rig {
     async fn on(servers: &Servers, load: Load) -> Result<Rig> {
-        let fleet = Fleet::on(servers).await.model(model()).set_up().await?;
+        Rig::fill(Fleet::on(servers).await.model(model()).set_up().await?, load).await
+    }
+
+    async fn fill(fleet: SetUp, load: Load) -> Result<Rig> {
         let settings = &fleet.settings;
         load.write(&settings.kafka, &Names::new(&settings.prefix)).await?;
-        let site = Site { settings: fleet.settings_file.clone(), group: "bench".into(), load, members: 1 };
-        Ok(Rig { _fleet: fleet, site })
+        let (settings, group) = (fleet.settings_file.clone(), "bench".into());
+        Ok(Rig { fleet, site: Site { settings, group, load, members: 1, api: None } })
     }
 
     /// The bound, and ours by `ours`.
@@ -174,6 +207,23 @@ impl Rig {
         let bound = self.bound(bound).await?;
         let measured = measured::worker(ours, &self.site.settings, self.site.load.events()).await?;
         Ok(vec![Line::compare(ours.name(), &measured, &bound)])
+    }
+
+    async fn compare_rebuild(&self, store: Store, bound: Role) -> Result<Vec<Line>> {
+        let bound = self.bound(bound).await?;
+        let measured = rebuild::load(store, &self.site.settings, &self.site.load).await?;
+        Ok(vec![Line::compare(&format!("rebuild of {}", store.name()), &measured, &bound)])
+    }
+
+    /// After sync-rds has written what is compared.
+    async fn verify(&self) -> Result<Vec<Line>> {
+        let site = &self.site;
+        tokio::try_join!(
+            stored::fill(site),
+            measured::worker(Program::SyncRds, &site.settings, site.load.events())
+        )?;
+        let lines = self.compare("verify", Role::BareTables, Role::Verify).await?;
+        Ok(lines.into_iter().map(|line| Line { unit: "items/s", ..line }).collect())
     }
 
     /// Twice, and the first for nothing: it compiles the servers' code and brings the topic into memory.

@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::topic::Load;
-use crate::{bare, ours};
+use crate::{bare, ours, reads};
 
 /// What this program does as a measured process.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -31,10 +31,30 @@ pub(crate) enum Role {
     BareDocuments,
     /// Puts items without an engine.
     BarePuts,
+    /// Copies the last version of every item.
+    BareCopy,
+    /// Posts the last version of every item.
+    BareBulk,
+    /// Reads all rows and all events.
+    BareTables,
+    /// Reads items.
+    BareItems,
+    /// Reads pages of rows.
+    BarePages,
+    /// Searches.
+    BareSearches,
     /// The engine with a sink that parses.
     Engine,
     /// The engine with a sink that waits; begins at a line on its standard input.
     Waiting,
+    /// Compares all rows with all events.
+    Verify,
+    /// Asks command-api for items.
+    Items,
+    /// Asks command-api for pages of rows.
+    Pages,
+    /// Asks command-api for searches.
+    Searches,
 }
 
 /// What a measured process is given.
@@ -47,6 +67,8 @@ pub(crate) struct Site {
     pub(crate) load: Load,
     /// Processes that share the topic.
     pub(crate) members: u64,
+    /// The URL of command-api, where it runs.
+    pub(crate) api: Option<String>,
 }
 
 impl Site {
@@ -69,6 +91,13 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// What this process has needed for all events.
+    pub(crate) fn of_this_process(site: &Site, took: Duration) -> Result<Measured> {
+        let Usage { cpu_seconds, peak_rss_mib } = Usage::of("self")?;
+        let events = site.load.events();
+        Ok(Measured { events, written: events, seconds: took.as_secs_f64(), cpu_seconds, peak_rss_mib })
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         // Exact up to 2^53 events.
         self.events as f64 / self.seconds
@@ -141,8 +170,18 @@ pub(crate) async fn run(role: Role, site: &Site) -> Result<Measured> {
         Role::BareRows => bare::rows(site).await,
         Role::BareDocuments => bare::documents(site).await,
         Role::BarePuts => bare::puts(site).await,
+        Role::BareCopy => bare::loads::rows(site).await,
+        Role::BareBulk => bare::loads::documents(site).await,
+        Role::BareTables => bare::tables::all(site).await,
+        Role::BareItems => bare::tables::items(site).await,
+        Role::BarePages => bare::tables::pages(site).await,
+        Role::BareSearches => bare::tables::searches(site).await,
         Role::Engine => ours::parse(site).await,
         Role::Waiting => ours::wait(site).await,
+        Role::Verify => ours::verify(site).await,
+        Role::Items => reads::items(site).await,
+        Role::Pages => reads::pages(site).await,
+        Role::Searches => reads::searches(site).await,
     }
 }
 

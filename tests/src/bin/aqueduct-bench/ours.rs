@@ -1,14 +1,16 @@
-//! The engine in a measured process, with sinks that have no store.
+//! Ours in a measured process: the engine with sinks that have no store, and what `aqueduct verify` does.
 
 use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use aqueduct_contract::{Names, Worker};
 use aqueduct_engine::{Engine, Group, Metrics, Needs, Outcome, Progress, Record, Sink, SinkError};
 use aqueduct_store::{EventStore, Letters};
+use aqueduct_verify::Scope;
+use indicatif::ProgressBar;
 use prometheus::Registry;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
@@ -143,6 +145,20 @@ pub(crate) async fn wait(site: &Site) -> Result<Measured> {
         Ok(usage)
     })
     .await
+}
+
+/// Compares a table with the event store.
+pub(crate) async fn verify(site: &Site) -> Result<Measured> {
+    let scope = Scope { only: Some("postgres orders.g1".to_owned()), tenant: None };
+    let settings = site.settings()?;
+    let begun = Instant::now();
+    let report = aqueduct_verify::verify(&settings, &scope, Duration::ZERO, &ProgressBar::hidden()).await?;
+    let took = begun.elapsed();
+    ensure!(
+        report.items == site.load.items && report.compared == 0 && report.differences.is_empty(),
+        "{report}"
+    );
+    Measured::of_this_process(site, took)
 }
 
 fn assigned(registry: &Registry) -> f64 {

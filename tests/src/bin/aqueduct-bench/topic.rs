@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
+/// When the first event happened, in microseconds: 2026-11-21.
+const BEGUN: i64 = 1_795_219_200_000_000;
+
 /// What stands in a topic: `passes` versions of each of `items` items, about 600 bytes each. An item's partition is its number modulo
 /// `partitions`, so that all partitions have equally many.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -47,7 +50,7 @@ impl Load {
         let producer: ThreadedProducer<Deliveries> = config.create_with_context(Deliveries::default())?;
         for number in 0..self.events() {
             let (item, version) = (number % self.items, number / self.items + 1);
-            let stored = events::Record::of(&self.event(item, version)?);
+            let stored = self.record(item, version)?;
             let key = stored.key.to_string();
             let headers = stored.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
                 headers.insert(Header { key, value: Some(value.as_bytes()) })
@@ -72,32 +75,36 @@ impl Load {
         Ok(())
     }
 
-    fn event(&self, item: u64, version: u64) -> Result<Event> {
-        // What the contract keeps of a moment.
-        let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond())?;
-        Ok(Event {
-            id: EventId(Uuid::now_v7()),
+    /// A version as the store keeps it: the same whenever it is asked for, so that the event store can be given what stands in
+    /// the topic.
+    pub(crate) fn record(&self, item: u64, version: u64) -> Result<events::Record> {
+        // The contract keeps microseconds of a moment.
+        let at = Timestamp::from_microsecond(BEGUN + i64::try_from((version - 1) * self.items + item)?)?;
+        let event = Event {
+            id: EventId(Uuid::from_u64_pair(version, item)),
             happened: Happened { name: "Updated".into(), data: json!({}) },
             item: Item {
-                key: ItemKey::new(
-                    "acme".parse()?,
-                    self.type_name.parse()?,
-                    format!("ORD-{item:06}").parse()?,
-                )?,
+                key: ItemKey::new("acme".parse()?, self.type_name.parse()?, id(item).parse()?)?,
                 version: Version::try_from(version)?,
                 attributes: attributes(item, version),
                 deleted: false,
-                created_at: now,
+                created_at: at,
                 created_by: "bench".into(),
-                updated_at: now,
+                updated_at: at,
                 updated_by: "bench".into(),
             },
             correlation_id: "bench".parse().map_err(anyhow::Error::msg)?,
             causation_id: None,
             traceparent: None,
             schema_version: 1,
-        })
+        };
+        Ok(events::Record::of(&event))
     }
+}
+
+/// The id of an item, by its number.
+pub(crate) fn id(item: u64) -> String {
+    format!("ORD-{item:06}")
 }
 
 /// Counts what the broker took.
