@@ -9,6 +9,7 @@ mod correlated;
 mod existing;
 mod outbox;
 mod read;
+mod sample;
 mod scan;
 mod several;
 mod stored;

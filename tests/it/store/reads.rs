@@ -113,3 +113,30 @@ async fn existing_tells_items_with_a_version_from_others() {
     let twice = [keys[0].clone(), keys[0].clone()];
     assert_eq!(events.existing(&twice).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn samples_reach_every_item_also_those_behind_a_long_history() {
+    let fleet = Fleet::new(3).await;
+    let events = fleet.events();
+    let mut written = BTreeMap::new();
+    for number in 1..=30 {
+        let key = order(&format!("ORD-{number:06}"));
+        let versions = if number == 7 { 60 } else { number % 3 + 1 };
+        write_versions(&events, &key, versions).await;
+        written.insert(key, versions);
+    }
+    let mut seen = HashSet::new();
+    for _ in 0..200 {
+        let sample = events.sample(5).await.unwrap();
+        assert!((1..=20).contains(&sample.len()), "{}", sample.len());
+        for record in sample {
+            assert!((1..=written[&record.key]).contains(&record.version.get()), "{record:?}");
+            seen.insert(record.key);
+        }
+        if seen.len() == written.len() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), written.len());
+    assert_eq!(events.sample(1000).await.unwrap().len(), written.len(), "each once, whatever the place");
+}

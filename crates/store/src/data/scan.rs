@@ -1,4 +1,4 @@
-//! Reading which items there are, in segments that are read side by side.
+//! Reading which items there are: in segments that are read side by side, or a few after a place.
 
 use aqueduct_contract::{ItemKey, TypeName, Version};
 use futures::stream::{self, Stream, TryStreamExt};
@@ -41,9 +41,33 @@ impl DataTable {
         .into_stream()
     }
 
+    /// At most `limit` keys in the order of the table: those after `place`, and from its beginning when there are no more.
+    pub async fn keys_after(&self, place: Option<&ItemKey>, limit: usize) -> Result<Vec<ItemKey>> {
+        let key = |place: &ItemKey| {
+            Attributes::from([("pk".to_owned(), text(place.pk())), ("sk".to_owned(), text(place.sk()))])
+        };
+        let mut found = Vec::new();
+        for start in [place.map(key), None] {
+            let scan = self.client.scan().table_name(&self.table).projection_expression("pk, sk");
+            let scan = scan.limit(i32::try_from(limit - found.len()).unwrap_or(i32::MAX));
+            let page = scan.set_exclusive_start_key(start).send().await.map_err(Error::of)?;
+            for row in page.items.unwrap_or_default() {
+                found.push(Self::key(&Row { table: &self.table, attributes: row })?);
+            }
+            if page.last_evaluated_key.is_some() || found.len() >= limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     fn version(&self, row: Attributes) -> Result<(ItemKey, Version)> {
         let row = Row { table: &self.table, attributes: row };
+        Ok((Self::key(&row)?, row.parse("item_version")?))
+    }
+
+    fn key(row: &Row<'_>) -> Result<ItemKey> {
         let key = ItemKey::from_pk_sk(&row.parse::<String>("pk")?, &row.parse::<String>("sk")?);
-        Ok((key.map_err(|error| row.corrupt(error))?, row.parse("item_version")?))
+        key.map_err(|error| row.corrupt(error))
     }
 }
