@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use aqueduct_contract::Names;
+use aqueduct_contract::{Names, Worker};
 use aqueduct_model::Model;
 use aqueduct_projector::DataSink;
 use aqueduct_service::groups::data_group;
 use aqueduct_service::{Misconfigured, Service};
 use aqueduct_store::DataTable;
+use aqueduct_verify::samples;
 
 fn main() -> ExitCode {
     aqueduct_service::main("projector", wire)
@@ -22,5 +23,5 @@ async fn wire(service: Service) -> anyhow::Result<()> {
     let sink = DataSink::new(data, names);
     let engine = service.engine().await?;
     service.consume(&engine, group, sink);
-    Ok(())
+    Ok(samples::watch(&service, Worker::Projector).await?)
 }

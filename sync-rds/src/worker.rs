@@ -3,6 +3,7 @@
 use aqueduct_contract::Worker;
 use aqueduct_model::Model;
 use aqueduct_service::{Misconfigured, Service};
+use aqueduct_verify::samples;
 use aqueduct_views::Followed;
 use aqueduct_views::postgres::Registry;
 
@@ -18,5 +19,6 @@ pub async fn wire(service: Service) -> anyhow::Result<()> {
     let postgres = settings.postgres.clone();
     let sink = move |generation| TableSink::new(postgres.connect_lazy()?, generation);
     let server = format!("Postgres at {}", settings.postgres.address()?);
-    service.consume_views(Worker::SyncRds, &server, Followed::new(registry, model), sink).await
+    service.consume_views(Worker::SyncRds, &server, Followed::new(registry, model), sink).await?;
+    Ok(samples::watch(&service, Worker::SyncRds).await?)
 }

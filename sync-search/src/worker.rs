@@ -3,6 +3,7 @@
 use aqueduct_contract::{Names, Worker};
 use aqueduct_model::Model;
 use aqueduct_service::{Misconfigured, Service};
+use aqueduct_verify::samples;
 use aqueduct_views::Followed;
 use aqueduct_views::opensearch::Registry;
 
@@ -17,5 +18,6 @@ pub async fn wire(service: Service) -> anyhow::Result<()> {
     let (client, opensearch) = (settings.opensearch.client()?, settings.opensearch.clone());
     let sink = move |generation| IndexSink::new(client.clone(), &opensearch, generation);
     let server = format!("OpenSearch at {}", settings.opensearch.address()?);
-    service.consume_views(Worker::SyncSearch, &server, Followed::new(registry, model), sink).await
+    service.consume_views(Worker::SyncSearch, &server, Followed::new(registry, model), sink).await?;
+    Ok(samples::watch(&service, Worker::SyncSearch).await?)
 }

@@ -25,7 +25,7 @@ async fn every_store_holds_what_the_api_answered_and_verify_agrees() -> Result<(
 /// The names that dashboards rely on, and that each of them moves when something happens.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_promised_metric_exists_and_moves() -> Result<()> {
-    let fleet = Fleet::on(servers().await).await.start().await?;
+    let fleet = Fleet::on(servers().await).await.set("verify.interval", "500ms").start().await?;
     drive(&fleet, 200, 2).await?.settle(PATIENCE).await?;
     for worker in ["projector-1", "sync-rds-1", "sync-search-1"] {
         let text = fleet.metrics_text(worker).await?;
@@ -41,6 +41,12 @@ async fn every_promised_metric_exists_and_moves() -> Result<()> {
         let sums = fleet.metrics(worker).await.context("no metrics")?;
         assert!(sums.get("aqueduct_freshness_seconds_count") > 0.0, "{worker}");
         assert!(sums.get("aqueduct_events_total") > 0.0, "{worker}");
+        eventually("samples are compared", PATIENCE, || async {
+            let compared = fleet.metrics(worker).await?.get("aqueduct_verify_items_total");
+            (compared > 0.0).then_some(())
+        })
+        .await;
+        assert_eq!(fleet.largest(worker, "aqueduct_drift_items").await, Some(0.0), "{worker}");
         eventually("lag is back to 0", PATIENCE, || async {
             let sums = fleet.metrics(worker).await?;
             (sums.get("aqueduct_consumer_lag_records") == 0.0

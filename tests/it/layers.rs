@@ -20,9 +20,9 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("verify", &["contract", "model", "store", "views", "service"]),
     // A worker never uses another worker.
     ("command-api", &["contract", "model", "store", "commands", "views", "service"]),
-    ("projector", &["contract", "model", "store", "commands", "engine", "service"]),
-    ("sync-rds", &["contract", "model", "views", "engine", "service"]),
-    ("sync-search", &["contract", "model", "views", "engine", "service"]),
+    ("projector", &["contract", "model", "store", "commands", "engine", "service", "verify"]),
+    ("sync-rds", &["contract", "model", "views", "engine", "service", "verify"]),
+    ("sync-search", &["contract", "model", "views", "engine", "service", "verify"]),
     // What it writes to a read model goes through the sink of the worker that keeps it. Processes it starts as such.
     (
         "cli",

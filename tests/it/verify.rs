@@ -2,13 +2,14 @@
 
 mod digests;
 mod repair;
+mod samples;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use aqueduct_contract::Version;
-use aqueduct_tests::{Fleet, Program, Scratch, servers};
+use aqueduct_tests::{Fleet, Plan, Program, Scratch, servers};
 use aqueduct_verify::{DeadLettered, Difference, Kind};
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -25,8 +26,11 @@ struct Shelf {
 
 impl Shelf {
     async fn filled() -> Result<Shelf> {
-        let shelf =
-            Shelf { fleet: Fleet::on(servers().await).await.start().await?, http: reqwest::Client::new() };
+        Shelf::of(Fleet::on(servers().await).await).await
+    }
+
+    async fn of(plan: Plan) -> Result<Shelf> {
+        let shelf = Shelf { fleet: plan.start().await?, http: reqwest::Client::new() };
         for n in 1..=5 {
             let url = format!("{}/v1/{TENANT}/PRODUCT", shelf.fleet.api());
             let body =
@@ -48,6 +52,66 @@ impl Shelf {
         let settings = &self.fleet.settings.opensearch;
         let url = format!("{}/{}products-g1/{path}", settings.url, settings.index_prefix);
         Ok(self.http.request(method, url).json(&body).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// P-1 has another value, P-2 is gone, P-3 is back-dated, P-9 was never written.
+    async fn damage_rows(&self) -> Result<()> {
+        let pool: PgPool = self.fleet.settings.postgres.connect_lazy()?;
+        for statement in [
+            "UPDATE products__g1 SET price = 9.99 WHERE id = 'P-1'",
+            "DELETE FROM products__g1 WHERE id = 'P-2'",
+            "UPDATE products__g1 SET item_version = 1 WHERE id = 'P-3'",
+            "INSERT INTO products__g1 (tenant, id, item_version, deleted, created_at, updated_at) VALUES ('acme', 'P-9', 1, false, now(), now())",
+        ] {
+            assert_eq!(sqlx::query(statement).execute(&pool).await?.rows_affected(), 1);
+        }
+        Ok(())
+    }
+
+    /// The same in OpenSearch.
+    async fn damage_documents(&self) -> Result<()> {
+        let path = |id: &str, version: u64| {
+            format!("_doc/{TENANT}|{id}?version={version}&version_type=external_gte")
+        };
+        let read = async |id: &str| {
+            let found = self.opensearch(Method::GET, &format!("_doc/{TENANT}|{id}"), Value::Null).await?;
+            anyhow::Ok(found["_source"].clone())
+        };
+        let mut changed = read("P-1").await?;
+        changed["document"]["price"] = json!("9.99");
+        self.opensearch(Method::PUT, &path("P-1", 2), changed).await?;
+        self.opensearch(Method::DELETE, &path("P-2", 2), Value::Null).await?;
+        let mut old = read("P-3").await?;
+        old["item_version"] = json!(1);
+        self.opensearch(Method::PUT, &path("P-3", 2), old.clone()).await?;
+        old["id"] = json!("P-9");
+        self.opensearch(Method::PUT, &path("P-9", 1), old).await?;
+        Ok(())
+    }
+
+    /// The same in `data`.
+    async fn damage_items(&self) -> Result<()> {
+        let client = self.fleet.settings.dynamodb.connect().await;
+        let table = format!("{}-data", self.fleet.settings.prefix);
+        let (pk, sk) = (AttributeValue::S(format!("{TENANT}#PRODUCT")), |id: &str| {
+            AttributeValue::S(format!("PRODUCT#{id}"))
+        });
+        let update = |id: &str, set: &str, value: AttributeValue| {
+            let update = client.update_item().table_name(&table).key("pk", pk.clone()).key("sk", sk(id));
+            update
+                .update_expression(format!("SET {set} = :value"))
+                .expression_attribute_values(":value", value)
+                .send()
+        };
+        update("P-1", "attributes.price", AttributeValue::S("9.99".to_owned())).await?;
+        client.delete_item().table_name(&table).key("pk", pk.clone()).key("sk", sk("P-2")).send().await?;
+        update("P-3", "item_version", AttributeValue::N("1".to_owned())).await?;
+        let get =
+            client.get_item().table_name(&table).key("pk", pk.clone()).key("sk", sk("P-4")).send().await?;
+        let mut stranger = get.item.context("P-4 stands")?;
+        stranger.insert("sk".to_owned(), sk("P-9"));
+        client.put_item().table_name(&table).set_item(Some(stranger)).send().await?;
+        Ok(())
     }
 }
 
@@ -75,15 +139,7 @@ fn expected(field: &str) -> Vec<(String, Kind)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_deleted_added_or_back_dated_row_is_reported() -> Result<()> {
     let shelf = Shelf::filled().await?;
-    let pool: PgPool = shelf.fleet.settings.postgres.connect_lazy()?;
-    for statement in [
-        "UPDATE products__g1 SET price = 9.99 WHERE id = 'P-1'",
-        "DELETE FROM products__g1 WHERE id = 'P-2'",
-        "UPDATE products__g1 SET item_version = 1 WHERE id = 'P-3'",
-        "INSERT INTO products__g1 (tenant, id, item_version, deleted, created_at, updated_at) VALUES ('acme', 'P-9', 1, false, now(), now())",
-    ] {
-        assert_eq!(sqlx::query(statement).execute(&pool).await?.rows_affected(), 1);
-    }
+    shelf.damage_rows().await?;
     assert_eq!(shelf.found().await?, expected("price"));
     Ok(())
 }
@@ -91,21 +147,7 @@ async fn a_changed_deleted_added_or_back_dated_row_is_reported() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_deleted_added_or_back_dated_document_is_reported() -> Result<()> {
     let shelf = Shelf::filled().await?;
-    let path =
-        |id: &str, version: u64| format!("_doc/{TENANT}|{id}?version={version}&version_type=external_gte");
-    let read = async |id: &str| {
-        let found = shelf.opensearch(Method::GET, &format!("_doc/{TENANT}|{id}"), Value::Null).await?;
-        anyhow::Ok(found["_source"].clone())
-    };
-    let mut changed = read("P-1").await?;
-    changed["document"]["price"] = json!("9.99");
-    shelf.opensearch(Method::PUT, &path("P-1", 2), changed).await?;
-    shelf.opensearch(Method::DELETE, &path("P-2", 3), Value::Null).await?;
-    let mut old = read("P-3").await?;
-    old["item_version"] = json!(1);
-    shelf.opensearch(Method::PUT, &path("P-3", 2), old.clone()).await?;
-    old["id"] = json!("P-9");
-    shelf.opensearch(Method::PUT, &path("P-9", 1), old).await?;
+    shelf.damage_documents().await?;
     assert_eq!(shelf.found().await?, expected("document.price"));
     Ok(())
 }
@@ -113,25 +155,7 @@ async fn a_changed_deleted_added_or_back_dated_document_is_reported() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_deleted_added_or_back_dated_item_of_the_read_table_is_reported() -> Result<()> {
     let shelf = Shelf::filled().await?;
-    let client = shelf.fleet.settings.dynamodb.connect().await;
-    let table = format!("{}-data", shelf.fleet.settings.prefix);
-    let (pk, sk) = (AttributeValue::S(format!("{TENANT}#PRODUCT")), |id: &str| {
-        AttributeValue::S(format!("PRODUCT#{id}"))
-    });
-    let update = |id: &str, set: &str, value: AttributeValue| {
-        let update = client.update_item().table_name(&table).key("pk", pk.clone()).key("sk", sk(id));
-        update
-            .update_expression(format!("SET {set} = :value"))
-            .expression_attribute_values(":value", value)
-            .send()
-    };
-    update("P-1", "attributes.price", AttributeValue::S("9.99".to_owned())).await?;
-    client.delete_item().table_name(&table).key("pk", pk.clone()).key("sk", sk("P-2")).send().await?;
-    update("P-3", "item_version", AttributeValue::N("1".to_owned())).await?;
-    let get = client.get_item().table_name(&table).key("pk", pk.clone()).key("sk", sk("P-4")).send().await?;
-    let mut stranger = get.item.context("P-4 stands")?;
-    stranger.insert("sk".to_owned(), sk("P-9"));
-    client.put_item().table_name(&table).set_item(Some(stranger)).send().await?;
+    shelf.damage_items().await?;
     assert_eq!(shelf.found().await?, expected("attributes.price"));
     Ok(())
 }

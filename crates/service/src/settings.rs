@@ -42,6 +42,8 @@ pub struct Settings {
     pub opensearch: aqueduct_views::opensearch::Settings,
     /// The generations of views.
     pub views: Views,
+    /// The samples that workers compare with the event store.
+    pub verify: Verify,
     /// The consumer engine of the workers.
     pub engine: aqueduct_engine::Settings,
     /// The HTTP interface of command-api.
@@ -69,6 +71,17 @@ pub struct Views {
     /// How often a worker asks its registry which generations to keep.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
+}
+
+/// `[verify]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// How often a worker compares a sample of its read models; zero is never.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// About how many items of each read model, and how many of its entries.
+    pub items: usize,
 }
 
 /// `[api]`

@@ -13,7 +13,6 @@ use futures::stream::TryStreamExt;
 use crate::Error;
 use crate::difference::{DeadLettered, Entry, Kind};
 use crate::read_model::ReadModel;
-use crate::suspects::Suspects;
 
 /// The letters of the groups in question. Their number is bounded by the engine's brake.
 pub(super) struct DeadLetters<'a> {
@@ -32,15 +31,13 @@ pub(super) enum Judged {
 }
 
 impl<'a> DeadLetters<'a> {
-    /// Reads the letters of every group in whose read model something differs; nothing if that is none.
+    /// Reads the letters of these groups; nothing if there are none.
     pub(super) async fn load(
         letters: &Letters,
         events: &'a EventStore,
         names: &'a Names,
-        suspects: &[Suspects<'_>],
+        groups: &HashSet<String>,
     ) -> Result<DeadLetters<'a>, Error> {
-        let differing = suspects.iter().filter(|suspects| !suspects.differing.is_empty());
-        let groups: HashSet<String> = differing.map(|suspects| suspects.model.group(names)).collect();
         let mut found = HashMap::new();
         if !groups.is_empty() {
             let mut all = std::pin::pin!(letters.all());

@@ -72,6 +72,22 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// As metrics call them.
+    pub(super) const NAMES: [&str; 5] = ["missing", "extra", "version", "value", "not_mappable"];
+
+    /// What metrics call it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Kind::Missing { .. } => "missing",
+            Kind::Extra => "extra",
+            Kind::Version { .. } => "version",
+            Kind::Value { .. } => "value",
+            Kind::NotMappable { .. } => "not_mappable",
+        }
+    }
+}
+
 impl Entry {
     /// An item of a known key.
     pub(super) fn of(read_model: &str, key: &ItemKey) -> Entry {

@@ -47,6 +47,9 @@ pub enum Error {
         /// What is wrong.
         source: EventError,
     },
+    /// Metrics that are registered already.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
     /// A part of the comparison panicked.
     #[error(transparent)]
     Ended(#[from] tokio::task::JoinError),

@@ -12,6 +12,8 @@
 //! Digests are computed where the entries are, as far as that goes: Postgres does, DynamoDB and OpenSearch cannot. Memory is that
 //! of the digests and of a batch, whatever the size. Events still on their way are not drift: what differs is
 //! looked at again. Nor is an item whose latest version is a dead letter, if the read model holds what stood before.
+//!
+//! [`verify`] compares everything, once; [`samples`] compares a few items, for as long as a worker runs.
 
 mod buckets;
 mod data;
@@ -22,10 +24,13 @@ mod opensearch;
 mod postgres;
 mod read_model;
 mod report;
+pub mod samples;
 mod scan;
+mod stores;
 mod suspects;
 mod unwritten;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +50,9 @@ pub use unwritten::remove_unwritten;
 use buckets::{Buckets, Differing};
 use dead_letter::DeadLetters;
 use read_model::ReadModel;
+use stores::Stores;
 use suspects::Suspects;
+use unwritten::never_written;
 
 /// Items that are compared in one go.
 const BATCH: usize = 500;
@@ -71,7 +78,7 @@ pub async fn verify(
     let names = Names::new(&settings.prefix);
     let client = settings.dynamodb.connect().await;
     let (events, letters) = (EventStore::new(client.clone(), &names), Letters::new(client, &names));
-    let models = Arc::new(ReadModel::all(settings, scope.only.as_deref()).await?);
+    let models = Arc::new(Stores::new(settings).await?.all(scope.only.as_deref()).await?);
     let name = |model: &ReadModel| model.name().to_owned();
     let mut report = Report { read_models: models.iter().map(name).collect(), ..Report::default() };
     let tenant = scope.tenant.as_ref();
@@ -92,7 +99,9 @@ pub async fn verify(
 
     let deadline = Instant::now() + settle;
     loop {
-        let dead_letters = DeadLetters::load(&letters, &events, &names, &suspects).await?;
+        let differing = suspects.iter().filter(|suspects| !suspects.differing.is_empty());
+        let groups: HashSet<String> = differing.map(|suspects| suspects.model.group(&names)).collect();
+        let dead_letters = DeadLetters::load(&letters, &events, &names, &groups).await?;
         for suspects in &mut suspects {
             report.dead_lettered.extend(suspects.acquit(&dead_letters).await?);
         }
@@ -137,8 +146,7 @@ async fn extra(
     }
     let mut batches = model.keys(tenant, differing);
     while let Some(keys) = batches.try_next().await? {
-        let existing = events.existing(&keys).await?;
-        let unknown = keys.iter().filter(|key| !existing.contains(*key));
+        let unknown = never_written(events, &keys).await?.into_iter();
         differences
             .extend(unknown.map(|key| Difference { entry: Entry::of(model.name(), key), kind: Kind::Extra }));
         bar.inc(keys.len() as u64);

@@ -129,6 +129,16 @@ impl Index {
         keys.boxed()
     }
 
+    /// At most `limit` keys of the documents that a search finds, each as likely as any other.
+    pub(crate) async fn random_keys(&self, limit: usize) -> Result<Vec<ItemKey>, Error> {
+        let path = format!("{}/_search", self.index);
+        let random = json!({ "function_score": { "query": { "match_all": {} }, "random_score": {} } });
+        let search = json!({ "size": limit, "_source": false, "track_total_hits": false, "query": random });
+        let mut found = self.send(Method::Post, &path, search).await?;
+        let Value::Array(hits) = found["hits"]["hits"].take() else { return Err(unexpected(&path, &found)) };
+        hits.iter().map(|hit| self.key(hit)).collect()
+    }
+
     pub(crate) async fn remove(&self, keys: &[&ItemKey]) -> Result<(), Error> {
         if keys.is_empty() {
             return Ok(());

@@ -36,6 +36,7 @@ pub(super) struct Table {
     types: Vec<Vec<ColumnType>>,
     digests: String,
     keys: String,
+    keys_after: String,
     removals: Vec<String>,
 }
 
@@ -53,6 +54,7 @@ impl Table {
             types: digests::types(&tables),
             digests: digests::statement(&tables).map_err(name_error)?,
             keys: digests::keys_statement(&tables).map_err(name_error)?,
+            keys_after: keys_after(&ddl::table_name(&generation)).map_err(name_error)?,
             removals: tables.iter().map(removal).collect::<Result<_, _>>().map_err(name_error)?,
             pool,
             generation,
@@ -195,6 +197,29 @@ impl Table {
         pages.boxed()
     }
 
+    /// At most `limit` keys of its own table, by the index of the key: those after `place`, and from the first when there are no
+    /// more.
+    pub(super) async fn keys_after(
+        &self,
+        place: Option<&ItemKey>,
+        limit: usize,
+    ) -> Result<Vec<ItemKey>, Error> {
+        let mut found = Vec::new();
+        for place in [place.map_or(("", ""), |key| (key.tenant().as_str(), key.id().as_str())), ("", "")] {
+            let rest = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+            let query = sqlx::query_as(AssertSqlSafe(self.keys_after.as_str()));
+            let query = query.bind(place.0).bind(place.1).bind(rest);
+            let page: Vec<(String, String)> = query.fetch_all(&self.pool).await?;
+            for (tenant, id) in page {
+                found.push(self.key(&tenant, &id)?);
+            }
+            if found.len() >= limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) async fn remove(&self, keys: &[&ItemKey]) -> Result<(), Error> {
         let tenants: Vec<&str> = keys.iter().map(|key| key.tenant().as_str()).collect();
         let ids: Vec<&str> = keys.iter().map(|key| key.id().as_str()).collect();
@@ -226,6 +251,12 @@ fn is_of_the_data(error: &dyn sqlx::error::DatabaseError) -> bool {
 fn removal(table: &ddl::Table<'_>) -> Result<String, QuoteError> {
     let table = identifier(&table.name)?;
     Ok(format!("DELETE FROM {table} WHERE (tenant, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"))
+}
+
+/// The first `$3` keys after the item `$1`, `$2`.
+fn keys_after(table: &str) -> Result<String, QuoteError> {
+    let table = identifier(table)?;
+    Ok(format!("SELECT tenant, id FROM {table} WHERE (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3"))
 }
 
 /// One row for each expected row that the table does not hold: its place, the version found, and the columns that

@@ -1,10 +1,7 @@
 //! The read models of a fleet, as verify sees them: what they should hold, and which keys they have.
 
 use aqueduct_contract::{Item, ItemKey, Names, RawItem, Tenant, TypeName, Worker};
-use aqueduct_service::Settings;
-use aqueduct_store::DataTable;
-use aqueduct_views::opensearch::IndexNames;
-use aqueduct_views::{Generation, opensearch, postgres};
+use aqueduct_views::Generation;
 use futures::stream::BoxStream;
 
 use crate::Error;
@@ -25,40 +22,6 @@ pub(super) enum ReadModel {
 }
 
 impl ReadModel {
-    /// Those that workers keep in step, as the registries list them; or those called `only`: a view, a generation of one
-    /// (`orders.g2`), or as reports call it (`postgres orders.g2`).
-    pub(super) async fn all(settings: &Settings, only: Option<&str>) -> Result<Vec<ReadModel>, Error> {
-        let names = Names::new(&settings.prefix);
-        let mut models = Vec::new();
-        if only.is_none_or(|only| only == Data::NAME) {
-            let client = settings.dynamodb.connect().await;
-            models.push(ReadModel::Data(Data(DataTable::new(client, &names))));
-        }
-        let chosen = |generation: &Generation, name: &str| match only {
-            None => generation.is_consumed(),
-            Some(only) if only == generation.view() => generation.is_consumed(),
-            Some(only) => only == generation.sink() || only == name,
-        };
-        let pool = settings.postgres.connect_lazy()?;
-        for generation in postgres::Registry::new(pool.clone()).generations().await? {
-            if chosen(&generation, &Table::name_of(&generation)) {
-                models.push(ReadModel::Postgres(Box::new(Table::new(pool.clone(), generation)?)));
-            }
-        }
-        let index_names = IndexNames::new(&settings.opensearch.index_prefix);
-        let client = settings.opensearch.client()?;
-        for generation in opensearch::Registry::new(&settings.opensearch, &names)?.generations().await? {
-            if chosen(&generation, &Index::name_of(&generation)) {
-                let index = Index::new(client.clone(), &index_names, generation);
-                models.push(ReadModel::OpenSearch(Box::new(index)));
-            }
-        }
-        match only {
-            Some(only) if models.is_empty() => Err(Error::UnknownView(only.to_owned())),
-            _ => Ok(models),
-        }
-    }
-
     /// What reports call it.
     pub(super) fn name(&self) -> &str {
         match self {
@@ -139,6 +102,20 @@ impl ReadModel {
             ReadModel::Data(data) => data.keys(tenant, buckets),
             ReadModel::Postgres(table) => table.keys(tenant, buckets),
             ReadModel::OpenSearch(index) => index.keys(tenant, buckets),
+        }
+    }
+
+    /// At most `limit` of the keys that it holds, from a random place: for a table that is behind `place`, an item that was
+    /// drawn.
+    pub(super) async fn some_keys(
+        &self,
+        place: Option<&ItemKey>,
+        limit: usize,
+    ) -> Result<Vec<ItemKey>, Error> {
+        match self {
+            ReadModel::Data(data) => Ok(data.0.keys_after(place, limit).await?),
+            ReadModel::Postgres(table) => table.keys_after(place, limit).await,
+            ReadModel::OpenSearch(index) => index.random_keys(limit).await,
         }
     }
 }

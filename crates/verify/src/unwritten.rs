@@ -1,4 +1,4 @@
-//! Taking entries out of read models that no event made.
+//! Entries of read models that no event made, and taking them out.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use aqueduct_contract::{ItemKey, Names};
 use aqueduct_service::Settings;
 use aqueduct_store::EventStore;
 
-use crate::read_model::ReadModel;
+use crate::stores::Stores;
 use crate::{BATCH, Difference, Error, Kind};
 
 /// Removes what `differences` lists as [`Kind::Extra`], unless an event has made it since. Returns how many were removed.
@@ -19,15 +19,24 @@ pub async fn remove_unwritten(settings: &Settings, differences: &[Difference]) -
         }
     }
     let mut removed = 0;
+    let stores = Stores::new(settings).await?;
     for (name, keys) in keys {
-        for model in ReadModel::all(settings, Some(name)).await? {
+        for model in stores.all(Some(name)).await? {
             for keys in keys.chunks(BATCH) {
-                let existing = events.existing(keys).await?;
-                let unwritten: Vec<&ItemKey> = keys.iter().filter(|key| !existing.contains(*key)).collect();
+                let unwritten = never_written(&events, keys).await?;
                 model.remove(&unwritten).await?;
                 removed += unwritten.len() as u64;
             }
         }
     }
     Ok(removed)
+}
+
+/// Those of `keys` of which the event store has no version.
+pub(crate) async fn never_written<'k>(
+    events: &EventStore,
+    keys: &'k [ItemKey],
+) -> Result<Vec<&'k ItemKey>, Error> {
+    let existing = events.existing(keys).await?;
+    Ok(keys.iter().filter(|key| !existing.contains(*key)).collect())
 }

@@ -60,6 +60,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     must(!opensearch.request_timeout.is_zero(), "opensearch.request_timeout", above_zero);
     must(opensearch.bulk_bytes.as_u64() > 0, "opensearch.bulk_bytes", above_zero);
     must(!settings.views.poll_interval.is_zero(), "views.poll_interval", above_zero);
+    must((1..=1000).contains(&settings.verify.items), "verify.items", "must be from 1 to 1000");
     let engine = &settings.engine;
     must(engine.batch_records > 0, "engine.batch_records", above_zero);
     must(engine.batch_bytes > 0, "engine.batch_bytes", above_zero);
