@@ -1,13 +1,17 @@
 //! What a client is given: items and versions as JSON, with `ETag`, `Location` and the token.
 
+use std::time::Duration;
+
 use aqueduct_contract::{Event, Item, ItemKey, Token, Version, format_time};
 use axum::Json;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::request::precondition::etag;
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// RFC 3986 "unreserved" stays as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -44,17 +48,33 @@ pub(crate) fn version(event: &Event) -> Value {
     body
 }
 
-/// The answer to a read or a write of one item.
+/// The answer to a read of one item.
 pub(crate) fn ok(shown: &Item) -> Response {
     (StatusCode::OK, tagged(shown.version), Json(item(shown))).into_response()
 }
 
-/// The answer to a create.
-pub(crate) fn created(shown: &Item) -> Response {
+/// The answer to a write. Where its client preferred to wait: for how long, and which read models do not hold it after that.
+pub(crate) fn written(
+    shown: &Item,
+    mut status: StatusCode,
+    waited: Option<(Duration, Vec<Value>)>,
+) -> Response {
     let mut headers = tagged(shown.version);
-    // Percent-encoded: always a header value.
-    headers.extend(HeaderValue::from_str(&path_of(&shown.key)).ok().map(|value| (header::LOCATION, value)));
-    (StatusCode::CREATED, headers, Json(item(shown))).into_response()
+    if status == StatusCode::CREATED {
+        // Percent-encoded: always a header value.
+        headers
+            .extend(HeaderValue::from_str(&path_of(&shown.key)).ok().map(|value| (header::LOCATION, value)));
+    }
+    let mut body = item(shown);
+    if let Some((wait, pending)) = waited {
+        let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs()));
+        headers.extend(applied.ok().map(|value| (PREFERENCE_APPLIED, value)));
+        if !pending.is_empty() {
+            status = StatusCode::ACCEPTED;
+            body["pending"] = pending.into();
+        }
+    }
+    (status, headers, Json(body)).into_response()
 }
 
 /// The answer to a conditional read of a version that the client has.

@@ -1,6 +1,7 @@
 //! The read models that requests read from.
 
 mod own_writes;
+pub(crate) mod standing;
 pub(crate) mod waiting;
 
 use std::time::Duration;

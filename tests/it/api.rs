@@ -18,4 +18,5 @@ mod stage;
 mod tenants;
 mod tokens;
 mod views;
+mod waits;
 mod writes;

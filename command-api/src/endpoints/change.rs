@@ -2,11 +2,12 @@
 
 use aqueduct_commands::{Command, Origin};
 use aqueduct_contract::{Attributes, ItemKey, Version};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
 use crate::problem::{Code, Result};
+use crate::request::freshness::Wait;
 use crate::request::precondition::Precondition;
 use crate::{Api, answer};
 
@@ -42,9 +43,11 @@ pub(super) async fn make(
     headers: &HeaderMap,
     version: Option<Version>,
     origin: &Origin,
+    wait: Wait,
 ) -> Result<Response> {
     let of = api.type_named(key.type_name())?;
     let precondition = Precondition::of(headers, version)?;
     let event = api.write(of, key, command, &precondition, origin).await?;
-    Ok(answer::ok(&event.item))
+    let waited = api.waited(&event.item, wait).await;
+    Ok(answer::written(&event.item, StatusCode::OK, waited))
 }

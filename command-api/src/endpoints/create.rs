@@ -6,6 +6,7 @@ use aqueduct_commands::Command;
 use aqueduct_contract::{Attributes, ItemKey};
 use aqueduct_model::Type;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use crate::openapi::{self, Operation};
 use crate::problem::{Code, Result};
 use crate::request::body::Body;
 use crate::request::context::Context;
+use crate::request::freshness::Wait;
 use crate::request::path::{TypePath, refuse};
 use crate::request::precondition::Precondition;
 use crate::{Api, answer};
@@ -30,6 +32,7 @@ pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     path: TypePath,
     Context(origin): Context,
+    wait: Wait,
     Body(body): Body<Create>,
 ) -> Result<Response> {
     let of = api.type_named(&path.type_name)?;
@@ -42,7 +45,8 @@ pub(crate) async fn handle(
         }
         None => api.create_numbered(of, &path.tenant, body.attributes, &origin).await?,
     };
-    Ok(answer::created(&event.item))
+    let waited = api.waited(&event.item, wait).await;
+    Ok(answer::written(&event.item, StatusCode::CREATED, waited))
 }
 
 pub(crate) fn operation(of: &Type) -> Value {
@@ -65,7 +69,7 @@ pub(crate) fn operation(of: &Type) -> Value {
         name: "create",
         summary: "Create an item",
         description: "An item that exists is not changed. Creating one that was deleted makes its next version.",
-        parameters: &["tenant"],
+        parameters: &["tenant", "preferOfWrite"],
         body: Some((&["application/json"], body)),
         success: ("201", created),
         problems: &[

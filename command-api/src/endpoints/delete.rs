@@ -17,6 +17,7 @@ use crate::openapi::{self, Operation};
 use crate::problem::Result;
 use crate::request::body::OptionalBody;
 use crate::request::context::Context;
+use crate::request::freshness::Wait;
 use crate::request::path::ItemPath;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,10 +31,11 @@ pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     ItemPath(key): ItemPath,
     Context(origin): Context,
+    wait: Wait,
     headers: HeaderMap,
     OptionalBody(body): OptionalBody<Delete>,
 ) -> Result<Response> {
-    change::make(&api, &key, &Command::Delete, &headers, body.version, &origin).await
+    change::make(&api, &key, &Command::Delete, &headers, body.version, &origin, wait).await
 }
 
 pub(crate) fn operation(of: &Type) -> Value {
@@ -47,7 +49,7 @@ pub(crate) fn operation(of: &Type) -> Value {
         summary: "Delete an item",
         description: "A version like any other, with the last attributes: its history stays, and a create makes the \
                       next version. The body may be left out.",
-        parameters: &["tenant", "id", "ifMatch"],
+        parameters: &["tenant", "id", "ifMatch", "preferOfWrite"],
         body: Some((&["application/json"], body)),
         success: ("200", openapi::item_response(of)),
         problems: &change::PROBLEMS,

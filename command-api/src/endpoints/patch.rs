@@ -18,17 +18,19 @@ use crate::openapi::{self, Operation};
 use crate::problem::{Code, Result};
 use crate::request::body::{self, PatchBody};
 use crate::request::context::Context;
+use crate::request::freshness::Wait;
 use crate::request::path::ItemPath;
 
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     ItemPath(key): ItemPath,
     Context(origin): Context,
+    wait: Wait,
     headers: HeaderMap,
     PatchBody(body): PatchBody<Change>,
 ) -> Result<Response> {
     let command = Command::Patch { patch: body.attributes };
-    change::make(&api, &key, &command, &headers, body.version, &origin).await
+    change::make(&api, &key, &command, &headers, body.version, &origin, wait).await
 }
 
 pub(crate) fn operation(of: &Type) -> Value {
@@ -37,7 +39,7 @@ pub(crate) fn operation(of: &Type) -> Value {
         name: "patch",
         summary: "Change some attributes of an item",
         description: "`attributes` is an RFC 7396 merge patch: null removes a field, an object is merged, anything else replaces.",
-        parameters: &["tenant", "id", "ifMatch"],
+        parameters: &["tenant", "id", "ifMatch", "preferOfWrite"],
         body: Some((body::PATCH, body)),
         success: ("200", openapi::item_response(of)),
         problems: &[&change::PROBLEMS[..], &[Code::AttributesInvalid]].concat(),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use aqueduct_contract::{Event, format_time};
 use aqueduct_store::Stored;
-use aqueduct_store::letters::State as LetterState;
 use aqueduct_views::Generation;
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use crate::Api;
 use crate::openapi;
 use crate::problem::{Code, Problem, Result};
+use crate::reads::standing::unknown;
 use crate::reads::waiting::Store;
 use crate::request::path::WritePath;
 use crate::request::query::{NoParameters, Query};
@@ -33,8 +33,8 @@ pub(crate) async fn handle(
         ));
     }
     let generations = [
-        (Store::Postgres, api.reads.tables.consumed().await.ok()),
-        (Store::OpenSearch, api.reads.indexes.consumed().await.ok()),
+        (Store::Postgres, api.reads.consumed(Store::Postgres).await.ok()),
+        (Store::OpenSearch, api.reads.consumed(Store::OpenSearch).await.ok()),
     ];
     let mut events = Vec::new();
     for stored in &found {
@@ -74,73 +74,23 @@ async fn read_models(
     stored: &Stored,
     generations: &[(Store, Option<Arc<[Generation]>>)],
 ) -> Result<Vec<Value>> {
-    let key = &stored.event.item.key;
-    let data = api.data.get(key).await?.map(|item| item.version.get());
-    let group = api.names.data_group();
-    let mut found = vec![state(api, stored, "dynamodb", "data", None, &group, Ok(data)).await?];
+    let item = &stored.event.item;
+    let partition = stored.published.map(|at| at.partition);
+    let mut found = vec![api.in_data(item, partition).await?];
     for (store, consumed) in generations {
         let Some(consumed) = consumed else {
-            found.push(json!({ "store": store.name(), "state": "unknown" }));
+            found.push(unknown(store.name()));
             continue;
         };
-        for generation in consumed.iter().filter(|one| one.definition.type_name == *key.type_name()) {
-            let group = api.names.view_group(store.worker(), generation.view(), generation.number);
-            let version = api.reads.version(*store, generation, key).await;
-            let version = version.map_err(|error| tracing::warn!(%error, "a view cannot be asked"));
-            let number = Some(generation.number);
-            found.push(state(api, stored, store.name(), generation.view(), number, &group, version).await?);
+        for generation in consumed.iter().filter(|one| one.definition.type_name == *item.key.type_name()) {
+            found.push(api.in_view(*store, generation, item, partition).await?);
         }
     }
     Ok(found)
 }
 
-async fn state(
-    api: &Api,
-    stored: &Stored,
-    store: &str,
-    view: &str,
-    generation: Option<u32>,
-    group: &str,
-    found: Result<Option<u64>, ()>,
-) -> Result<Value> {
-    let item = &stored.event.item;
-    let wanted = item.version.get();
-    let letter = api.letter(group, &item.key, stored.published.map(|at| at.partition)).await?;
-    let state = match (&found, &letter) {
-        (Ok(Some(version)), _) if *version >= wanted => "applied",
-        (_, Some((set_aside, ..))) if set_aside.is_none_or(|version| version == wanted) => "deadLettered",
-        (_, Some((_, _, LetterState::Parked))) => "parked",
-        (Err(()), _) => "unknown",
-        _ => "pending",
-    };
-    let letter = letter.filter(|_| state == "deadLettered" || state == "parked");
-    Ok(json!({
-        "store": store,
-        "view": view,
-        "generation": generation,
-        "group": group,
-        "state": state,
-        "version": found.unwrap_or_default(),
-        "letter": letter.map(|(version, code, state)| json!({ "version": version, "code": code, "state": state.as_str() })),
-    }))
-}
-
 /// The operation.
 pub(crate) fn operation() -> Value {
-    let letter = json!({ "type": ["object", "null"], "properties": {
-        "version": { "type": ["integer", "null"] },
-        "code": { "type": "string" },
-        "state": { "enum": ["open", "redrive", "parked", "quarantined"] },
-    } });
-    let read_model = json!({ "type": "object", "properties": {
-        "store": { "enum": ["dynamodb", "postgres", "opensearch"] },
-        "view": { "type": "string" },
-        "generation": { "type": ["integer", "null"] },
-        "group": { "type": "string", "description": "The consumer group that writes it" },
-        "state": { "enum": ["applied", "pending", "deadLettered", "parked", "unknown"] },
-        "version": { "type": ["integer", "null"], "description": "What it holds" },
-        "letter": letter,
-    } });
     let event = json!({ "type": "object", "properties": {
         "event": { "type": "object", "properties": { "id": { "type": "string", "format": "uuid" }, "type": { "type": "string" } } },
         "type": { "type": "string" },
@@ -152,7 +102,7 @@ pub(crate) fn operation() -> Value {
         "published": { "type": ["object", "null"], "properties": {
             "topic": { "type": "string" }, "partition": { "type": "integer" }, "offset": { "type": "integer" },
         } },
-        "readModels": { "type": "array", "items": read_model },
+        "readModels": { "type": "array", "items": openapi::reference("schemas", "ReadModel") },
         "caused": { "type": "array", "items": { "type": "string", "format": "uuid" } },
     } });
     let answer = json!({ "type": "object", "required": ["correlationId", "events", "more"], "properties": {

@@ -83,6 +83,24 @@ fn shared_schemas() -> Map<String, Value> {
                 "token": { "type": "string", "description": "Opaque; names this version, for reads that must not be older" },
             },
         },
+        "ReadModel": {
+            "type": "object",
+            "description": "How a version stands in a read model; of a store that cannot be asked, in all of its own",
+            "required": ["store", "state"],
+            "properties": {
+                "store": { "enum": ["dynamodb", "postgres", "opensearch"] },
+                "view": { "type": "string" },
+                "generation": { "type": ["integer", "null"] },
+                "group": { "type": "string", "description": "The consumer group that writes it" },
+                "state": { "enum": ["applied", "pending", "deadLettered", "parked", "unknown"] },
+                "version": { "type": ["integer", "null"], "description": "What it holds" },
+                "letter": { "type": ["object", "null"], "properties": {
+                    "version": { "type": ["integer", "null"] },
+                    "code": { "type": "string" },
+                    "state": { "enum": ["open", "redrive", "parked", "quarantined"] },
+                } },
+            },
+        },
         "Event": {
             "type": "object",
             "required": ["id", "type", "data", "correlationId", "causationId", "schemaVersion"],
@@ -186,6 +204,10 @@ fn parameters() -> Value {
         "ifMatch": header("If-Match", "ETags, or `*`; refuse with 412 unless the item is at one of them"),
         "ifNoneMatch": header("If-None-Match", "ETags; answer 304 when the item is at one of them"),
         "prefer": header("Prefer", "`wait=N`: seconds to wait for the version of `token`, 20 at most; 0 without it"),
+        "preferOfWrite": header(
+            "Prefer",
+            "`wait=N`: answer once all read models that clients see hold the version, or after so many seconds, 20 at most",
+        ),
         "eventTypes": query("type", json!({ "type": "string" }), "Only events of these types, between commas"),
         "eventItem": query("id", json!({ "type": "string" }), "Only events of this item; `type` says of which type"),
         "lastEventId": header("Last-Event-ID", "The id of the last event seen: go on behind it"),
@@ -198,6 +220,7 @@ fn headers() -> Value {
     json!({
         "ETag": { "description": "The version, in double quotes", "schema": { "type": "string", "examples": ["\"3\""] } },
         "Location": { "description": "Where the item is", "schema": { "type": "string", "format": "uri-reference" } },
+        "PreferenceApplied": { "description": "The `wait` applied", "schema": { "type": "string", "examples": ["wait=5"] } },
         "CorrelationId": { "description": "Follows the request through everything it causes", "schema": { "type": "string" } },
     })
 }

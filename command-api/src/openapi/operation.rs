@@ -36,6 +36,20 @@ impl Operation<'_> {
         if self.parameters.contains(&"ifNoneMatch") {
             responses.insert("304".to_owned(), json!({ "description": "The client has this version" }));
         }
+        if self.parameters.contains(&"preferOfWrite") {
+            let applied = || reference("headers", "PreferenceApplied");
+            let mut pending = self.success.1.clone();
+            pending["description"] =
+                "Stored, and not in every read model yet: `pending` says in which it is not".into();
+            pending["headers"]["Preference-Applied"] = applied();
+            pending["content"]["application/json"]["schema"] = json!({
+                "allOf": [item_of(of)],
+                "required": ["pending"],
+                "properties": { "pending": { "type": "array", "items": reference("schemas", "ReadModel") } },
+            });
+            responses[self.success.0]["headers"]["Preference-Applied"] = applied();
+            responses.insert("202".to_owned(), pending);
+        }
         responses.extend(problem_responses(self.problems));
         let mut operation = json!({
             "operationId": format!("{}-{}", self.name, of.name),

@@ -6,6 +6,7 @@
 //! A view may be swapped meanwhile. What a generation holds counts while readers see it: a swap brings them to one that holds
 //! at least as much, but the one before goes on being written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_contract::{ItemKey, Token, Version, Worker};
@@ -19,8 +20,8 @@ use crate::Api;
 use crate::problem::{Code, Problem, Result};
 use crate::request::freshness::AtLeast;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The stores of views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +74,20 @@ impl Reads {
         Ok(self.versions(store, generation, &[key]).await?.pop().map(|(_, version)| version))
     }
 
+    /// The generations in a store that workers keep in step.
+    pub(crate) async fn consumed(&self, store: Store) -> Result<Arc<[Generation]>, ReadError> {
+        match store {
+            Store::Postgres => self.tables.consumed().await,
+            Store::OpenSearch => self.indexes.consumed().await,
+        }
+    }
+
     /// `None` while readers of its view see this generation; otherwise the one that they see.
-    async fn successor(&self, store: Store, generation: &Generation) -> Result<Option<Generation>> {
+    pub(super) async fn successor(
+        &self,
+        store: Store,
+        generation: &Generation,
+    ) -> Result<Option<Generation>> {
         let (is_live, name) = match store {
             Store::Postgres => (self.tables.is_live(generation).await?, "Postgres"),
             Store::OpenSearch => (self.indexes.is_live(generation).await?, "OpenSearch"),
@@ -82,10 +95,7 @@ impl Reads {
         if is_live {
             return Ok(None);
         }
-        let consumed = match store {
-            Store::Postgres => self.tables.consumed().await?,
-            Store::OpenSearch => self.indexes.consumed().await?,
-        };
+        let consumed = self.consumed(store).await?;
         named(&consumed, generation.view(), name).cloned().map(Some)
     }
 }
