@@ -19,25 +19,20 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{MappingError, condition};
 
-/// What an index holds of an item. Of a deleted one its key and version only: it stays so that an older event cannot bring the item
-/// back.
+/// What an index holds of an item. Of a deleted one its key, version and times only: it stays so that an older event cannot bring
+/// the item back.
 #[derive(Clone, Debug, Serialize)]
 pub struct Document<'i> {
     tenant: &'i Tenant,
     id: &'i str,
     item_version: Version,
     deleted: bool,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    shown: Option<Shown<'i>>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Shown<'i> {
     #[serde(with = "micros")]
     created_at: Timestamp,
     #[serde(with = "micros")]
     updated_at: Timestamp,
-    document: Cow<'i, RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Cow<'i, RawValue>>,
 }
 
 /// `{tenant}|{id}`. A tenant has no `|`, so no two items share one; at most 63 + 1 + 253 of the 512 bytes that OpenSearch
@@ -51,13 +46,14 @@ pub fn document_id(key: &ItemKey) -> String {
 /// the view does not show: its document is that of a deleted one.
 pub fn document<'i>(view: &SearchView, item: &'i RawItem<'_>) -> Result<Document<'i>, MappingError> {
     let document = if item.deleted { None } else { own_fields(view, item)? };
-    let (created_at, updated_at) = (item.created_at, item.updated_at);
     Ok(Document {
         tenant: item.key.tenant(),
         id: item.key.id().as_str(),
         item_version: item.version,
         deleted: document.is_none(),
-        shown: document.map(|document| Shown { created_at, updated_at, document }),
+        created_at: item.created_at,
+        updated_at: item.updated_at,
+        document,
     })
 }
 
@@ -121,7 +117,10 @@ mod tests {
 
     #[test]
     fn what_does_not_meet_the_condition_is_as_if_deleted_and_no_document_is_made() {
-        let hidden = json!({ "tenant": "acme", "id": "o", "item_version": 7, "deleted": true });
+        let hidden = json!({
+            "tenant": "acme", "id": "o", "item_version": 7, "deleted": true,
+            "created_at": "2026-11-21T13:15:00.000000Z", "updated_at": "2026-11-21T13:16:00.000000Z",
+        });
         for attributes in [json!({}), json!({ "on": null }), json!({ "on": false })] {
             for condition in ["self.on", "self.?on.orValue(false) == true"] {
                 for document in [Value::Null, "{'a': self.absent}".into()] {
