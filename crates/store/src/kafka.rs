@@ -5,6 +5,7 @@ mod group;
 mod positions;
 mod reach;
 mod tail;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -18,6 +19,7 @@ use crate::{Error, Result};
 pub use group::{Group, Member, Standing};
 pub use positions::{Position, ends, positions};
 pub use tail::{Next, Positions, Reader as TailReader, Tail, TailError, Tailed};
+pub use waiting::Waiting;
 
 /// librdkafka would wait for a token for ever, and say nothing.
 const NO_TOKENS: &str = "OAUTHBEARER is not supported, as nothing here fetches tokens: use SCRAM-SHA-512, or the certificate of a client";

@@ -103,6 +103,18 @@ impl EventStore {
         }
     }
 
+    /// The item whose event has waited longest to be published, and when it was written; `None` when none waits. As the index
+    /// shows it, a moment late: one that was written longer ago than that is not missed.
+    pub async fn oldest_unpublished(&self) -> Result<Option<(ItemKey, Timestamp)>> {
+        let mut oldest: Option<Hint> = None;
+        for shard in 0..SHARDS {
+            let (hints, _) = self.hints(shard, None).await?;
+            let first = hints.into_iter().next();
+            oldest = oldest.into_iter().chain(first).min_by_key(|hint| hint.created_at);
+        }
+        Ok(oldest.map(|hint| (hint.key, hint.created_at)))
+    }
+
     /// A page of a shard of the index, oldest first, and where the next one starts.
     pub(crate) async fn hints(
         &self,

@@ -13,7 +13,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
-use super::{Position, Settings, assignment, positions};
+use super::{Position, Settings, Waiting, assignment, positions, waiting};
 use crate::{Error, Result};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,6 +83,15 @@ impl Group {
                 position,
             };
             Ok(positions.into_iter().map(standing).collect())
+        })
+        .await
+    }
+
+    /// What the group has not committed, and when the oldest event of it was written: not its first record, since an event may
+    /// have been published late. Reads all of it, unless that is more than `at_most` records.
+    pub async fn waiting(&self, at_most: i64) -> Result<Waiting> {
+        self.ask(move |consumer, partitions| {
+            waiting::read(consumer, &positions(consumer, partitions, ASK_TIMEOUT)?, at_most)
         })
         .await
     }
