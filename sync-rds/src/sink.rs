@@ -4,11 +4,12 @@ use aqueduct_contract::{Guard, RawItem};
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, RowMapper, ddl};
+use aqueduct_views::tombstones::{PURGED, refusal};
 use aqueduct_views::{Error, ForeignItem, Generation, MappingError};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::classify::classify;
-use crate::statements::Statements;
+use crate::statements::{Applied, Statements};
 
 /// Writes one generation of a view.
 #[derive(Clone, Debug)]
@@ -70,8 +71,16 @@ impl Sink for TableSink {
         let outcome = |mapped: &Result<Row<'_>, Reason>| match mapped {
             Err(reason) => Outcome::Poison(reason.clone()),
             Ok(row) if applied.contains(row) => Outcome::Applied,
-            Ok(_) => Outcome::Stale,
+            Ok(row) => match applied.refused(row) {
+                Some(through) => Outcome::Ignored(Reason::new(PURGED, refusal(&self.generation, through))),
+                None => Outcome::Stale,
+            },
         };
+        if let Applied::Of { refused, purged_through: Some(through), .. } = &applied
+            && !refused.is_empty()
+        {
+            tracing::warn!(events = refused.len(), "passed over: {}", refusal(&self.generation, *through));
+        }
         Ok(mapped.iter().map(outcome).collect())
     }
 

@@ -1,17 +1,20 @@
 //! What writes a batch of rows: one statement.
 //!
 //! ```sql
-//! WITH applied AS (
-//!   INSERT INTO "orders__g1" AS t (…) SELECT … FROM unnest($1::text[], …)
+//! WITH purged AS (SELECT … AS through FROM aqueduct_internal.purges …), applied AS (
+//!   INSERT INTO "orders__g1" AS t (…) SELECT … FROM unnest($1::text[], …) WHERE updated_at > through
 //!   ON CONFLICT (tenant, id) DO UPDATE SET … WHERE t.item_version < excluded.item_version
 //!   RETURNING t.tenant, t.id
 //! )
-//! SELECT number, tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted LEFT JOIN applied ON number < …
+//! SELECT number, through, tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted LEFT JOIN applied ON number < …
 //! ```
 //!
 //! One statement, whatever the number of rows, so that it is prepared once a connection. The guard makes any order and any
 //! repetition of batches end in the latest version; what comes back tells applied from stale. Mostly all or none are applied: then
 //! one row says so, and no keys travel.
+//!
+//! What is from before tombstones were removed (`aqueduct_views::tombstones`) creates no row: a second statement updates the rows that
+//! there are. It is needed only when events come again that are a day old.
 //!
 //! A view with child tables takes several, in one transaction: see [`children`].
 
@@ -22,9 +25,12 @@ use std::sync::Arc;
 
 use aqueduct_contract::Guard;
 use aqueduct_views::Generation;
-use aqueduct_views::postgres::quote::{QuoteError, identifier};
+use aqueduct_views::postgres::quote::{QuoteError, identifier, literal};
 use aqueduct_views::postgres::{Row, ddl};
-use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
+use jiff::Timestamp;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres};
 
 use self::children::Replacement;
 
@@ -33,9 +39,19 @@ use self::children::Replacement;
 pub enum Applied {
     /// Every one.
     All,
-    /// Those with this tenant and id.
-    Of(HashSet<(String, String)>),
+    /// Some.
+    Of {
+        /// Those that were.
+        newer: HashSet<Key>,
+        /// Those that the table has nothing of, and that may not create it.
+        refused: HashSet<Key>,
+        /// Up to which moment tombstones may be gone, when any may.
+        purged_through: Option<Timestamp>,
+    },
 }
+
+/// A tenant and an id.
+pub type Key = (String, String);
 
 impl Applied {
     /// Whether `row`, one of the batch, was newer.
@@ -43,9 +59,22 @@ impl Applied {
     pub fn contains(&self, row: &Row<'_>) -> bool {
         match self {
             Applied::All => true,
-            Applied::Of(keys) => keys.contains(&(row.tenant.to_owned(), row.id.to_owned())),
+            Applied::Of { newer, .. } => newer.contains(&key(row)),
         }
     }
+
+    /// Up to which moment tombstones may be gone, where `row` was kept out because its own may be among them.
+    #[must_use]
+    pub fn refused(&self, row: &Row<'_>) -> Option<Timestamp> {
+        match self {
+            Applied::Of { refused, purged_through, .. } if refused.contains(&key(row)) => *purged_through,
+            _ => None,
+        }
+    }
+}
+
+fn key(row: &Row<'_>) -> Key {
+    (row.tenant.to_owned(), row.id.to_owned())
 }
 
 /// What writes the rows of one generation.
@@ -67,12 +96,13 @@ impl Statements {
     /// Writes rows of different keys, with their children, and tells which of them were newer than what the table held.
     pub async fn execute(&self, pool: &PgPool, rows: Vec<&Row<'_>>) -> Result<Applied, sqlx::Error> {
         if self.children.is_empty() || rows.is_empty() {
-            return self.upsert.execute(pool, rows).await;
+            let mut connection = pool.acquire().await?;
+            return self.upsert.execute(&mut connection, rows).await;
         }
         // Whatever the database's default is. Above it, a statement would not see what another transaction committed while
         // the one before waited for its lock.
         let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        let applied = self.upsert.execute(&mut *transaction, rows.clone()).await?;
+        let applied = self.upsert.execute(&mut transaction, rows.clone()).await?;
         let changed: Vec<&Row<'_>> = rows.into_iter().filter(|row| applied.contains(row)).collect();
         if !changed.is_empty() {
             for (child, replacement) in self.children.iter().enumerate() {
@@ -88,6 +118,8 @@ impl Statements {
 #[derive(Clone, Debug)]
 pub struct Upsert {
     sql: Arc<str>,
+    /// For rows from before tombstones were removed.
+    update: Arc<str>,
 }
 
 /// As what a table's own columns are sent and what is made of it, in the order of [`ddl::OWN_COLUMNS`]. Times go as microseconds,
@@ -136,29 +168,50 @@ impl Upsert {
         let arrays = list(&|number, parameter| format!("${number}::{}[]", parameter.sent_as), 0);
         let aliases = list(&|number, _| format!("c{number}"), 0);
         let updates = list(&|_, Parameter { name, .. }| format!("{name} = excluded.{name}"), KEY_COLUMNS);
-        let older = match guard {
-            Guard::Older => "<",
-            Guard::OlderOrSame => "<=",
+        let changes = list(
+            &|number, Parameter { name, conversion, .. }| format!("{name} = c{number}{conversion}"),
+            KEY_COLUMNS,
+        );
+        // A repair writes what the event store says is the latest version: nothing is too old for it.
+        let (older, purged) = match guard {
+            Guard::Older => ("<", "max(purged_through)"),
+            Guard::OlderOrSame => ("<=", "NULL::timestamptz"),
         };
+        let (view, number) = (literal(generation.view())?, generation.number);
         let sql = format!(
-            "WITH applied AS (\n\
+            "WITH purged AS (\n\
+             SELECT (extract(epoch FROM {purged}) * 1000000)::bigint AS through\n\
+             FROM aqueduct_internal.purges WHERE view = {view} AND generation = {number}\n\
+             ), applied AS (\n\
              INSERT INTO {table} AS t ({names})\n\
              SELECT {values}\n\
              FROM unnest({arrays}) AS s ({aliases})\n\
+             WHERE c6 > coalesce((SELECT through FROM purged), c6 - 1)\n\
              ON CONFLICT (tenant, id) DO UPDATE SET {updates}\n\
              WHERE t.item_version {older} excluded.item_version\n\
              RETURNING t.tenant, t.id\n\
              )\n\
-             SELECT number, tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted\n\
+             SELECT number, (SELECT through FROM purged), tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted\n\
              LEFT JOIN applied ON number < cardinality($1)"
         );
-        Ok(Upsert { sql: sql.into() })
+        let update = format!(
+            "WITH applied AS (\n\
+             UPDATE {table} AS t SET {changes}\n\
+             FROM unnest({arrays}) AS s ({aliases})\n\
+             WHERE t.tenant = c1 AND t.id = c2 AND t.item_version {older} c3\n\
+             RETURNING t.tenant, t.id\n\
+             )\n\
+             SELECT t.tenant, t.id, a.id IS NOT NULL FROM {table} AS t\n\
+             JOIN unnest($1, $2) AS k (tenant, id) ON t.tenant = k.tenant AND t.id = k.id\n\
+             LEFT JOIN applied AS a ON a.tenant = t.tenant AND a.id = t.id"
+        );
+        Ok(Upsert { sql: sql.into(), update: update.into() })
     }
 
     /// Writes rows of different keys and tells which of them were newer than what the table held.
     pub async fn execute(
         &self,
-        executor: impl PgExecutor<'_>,
+        connection: &mut PgConnection,
         mut rows: Vec<&Row<'_>>,
     ) -> Result<Applied, sqlx::Error> {
         if rows.is_empty() {
@@ -167,23 +220,51 @@ impl Upsert {
         // Locks are taken in the order of the rows. In another order, two batches could each wait for the other's.
         rows.sort_unstable_by_key(|row| (row.tenant, row.id));
 
-        // Every name in the statement went through `quote`.
-        let mut query = sqlx::query_as(AssertSqlSafe(self.sql.clone()))
-            .bind(rows.iter().map(|row| row.tenant).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.item_version).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.deleted).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.created_at.as_microsecond()).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.updated_at.as_microsecond()).collect::<Vec<_>>());
-        for index in 0..rows[0].values.len() {
-            query = query.bind(rows.iter().map(|row| row.values[index].as_deref()).collect::<Vec<_>>());
-        }
-        let answer: Vec<(i64, Option<String>, Option<String>)> = query.fetch_all(executor).await?;
-        if answer.first().is_some_and(|(number, ..)| usize::try_from(*number) == Ok(rows.len())) {
+        let query = bound::<(i64, Option<i64>, Option<String>, Option<String>)>(&self.sql, &rows);
+        let answer = query.fetch_all(&mut *connection).await?;
+        let first = answer.first().map(|(number, through, ..)| (*number, *through));
+        if first.is_some_and(|(number, _)| usize::try_from(number) == Ok(rows.len())) {
             return Ok(Applied::All);
         }
-        Ok(Applied::Of(answer.into_iter().filter_map(|(_, tenant, id)| Some((tenant?, id?))).collect()))
+        let mut newer: HashSet<Key> =
+            answer.into_iter().filter_map(|(.., tenant, id)| Some((tenant?, id?))).collect();
+        let through = first.and_then(|(_, through)| Timestamp::from_microsecond(through?).ok());
+        let mut refused = HashSet::new();
+        let is_old =
+            |row: &Row<'_>, through: Timestamp| row.updated_at.as_microsecond() <= through.as_microsecond();
+        rows.retain(|row| through.is_some_and(|through| is_old(row, through)));
+        if !rows.is_empty() {
+            refused = rows.iter().map(|row| key(row)).collect();
+            let found = bound::<(String, String, bool)>(&self.update, &rows).fetch_all(connection).await?;
+            for (tenant, id, is_newer) in found {
+                let key = (tenant, id);
+                refused.remove(&key);
+                if is_newer {
+                    newer.insert(key);
+                }
+            }
+        }
+        Ok(Applied::Of { newer, refused, purged_through: through })
     }
+}
+
+/// A statement over rows, with an array for each column.
+fn bound<'q, T: for<'r> FromRow<'r, sqlx::postgres::PgRow>>(
+    sql: &Arc<str>,
+    rows: &[&'q Row<'_>],
+) -> QueryAs<'q, Postgres, T, PgArguments> {
+    // Every name in the statement went through `quote`.
+    let mut query = sqlx::query_as(AssertSqlSafe(sql.clone()))
+        .bind(rows.iter().map(|row| row.tenant).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.item_version).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.deleted).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.created_at.as_microsecond()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.updated_at.as_microsecond()).collect::<Vec<_>>());
+    for index in 0..rows[0].values.len() {
+        query = query.bind(rows.iter().map(|row| row.values[index].as_deref()).collect::<Vec<_>>());
+    }
+    query
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! A batch of events into one generation's index.
 
+mod purged;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use aqueduct_contract::Guard;
+use aqueduct_contract::{Guard, RawItem};
 use aqueduct_engine::{BoxError, Needs, Outcome, Reason, Record, Sink, SinkError};
 use aqueduct_model::SearchView;
-use aqueduct_views::opensearch::{IndexNames, Settings};
+use aqueduct_views::opensearch::{IndexNames, Registry};
 use aqueduct_views::{Error, ForeignItem, Generation, MappingError};
 use bytes::Bytes;
 use flate2::Compression;
@@ -17,6 +20,7 @@ use opensearch::http::Method;
 use opensearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tracing::warn;
 
+use self::purged::PassedOver;
 use crate::bulk::{self, Documents, Request};
 use crate::classify::{self, Answer};
 
@@ -24,6 +28,7 @@ use crate::classify::{self, Answer};
 #[derive(Clone, Debug)]
 pub struct IndexSink {
     client: OpenSearch,
+    registry: Registry,
     generation: Generation,
     view: SearchView,
     write_alias: String,
@@ -34,17 +39,19 @@ pub struct IndexSink {
 }
 
 impl IndexSink {
-    /// The sink of `generation`. Fails when the generation is not one of OpenSearch.
-    pub fn new(client: OpenSearch, settings: &Settings, generation: Generation) -> Result<IndexSink, Error> {
+    /// The sink of `generation`, which `registry` has. Fails when the generation is not one of OpenSearch.
+    pub fn new(registry: Registry, generation: Generation) -> Result<IndexSink, Error> {
         let view = generation.definition.opensearch.clone();
+        let settings = registry.settings();
         Ok(IndexSink {
-            client,
+            client: registry.client().clone(),
             view: view.ok_or_else(|| Error::Registry(format!("{} has no index", generation.sink())))?,
             write_alias: IndexNames::new(&settings.index_prefix).write_alias(&generation),
             bulk_bytes: Arc::new(usize::try_from(settings.bulk_bytes.as_u64()).unwrap_or(usize::MAX).into()),
             gzip: settings.compresses()?,
             guard: Guard::Older,
             generation,
+            registry,
         })
     }
 
@@ -54,21 +61,30 @@ impl IndexSink {
         IndexSink { guard: Guard::OlderOrSame, ..self }
     }
 
-    /// Adds the document of a record's item.
-    fn add(&self, record: &Record, documents: &mut Documents) -> Result<(), Reason> {
+    fn item<'r>(&self, record: &'r Record) -> Result<RawItem<'r>, Reason> {
         let item = record.item()?;
         let foreign = |error: ForeignItem| Reason::new(Reason::EVENT_INVALID, error.to_string());
         self.generation.check_type(&item.key).map_err(foreign)?;
-        documents.push(&self.view, &item).map_err(|error| {
+        Ok(item)
+    }
+
+    /// Adds the document of an item.
+    fn add(&self, item: &RawItem<'_>, documents: &mut Documents) -> Result<(), Reason> {
+        documents.push(&self.view, item).map_err(|error| {
             Reason::new(MappingError::CODE, format!("view {}, {error}", self.generation.view()))
         })
     }
 
-    /// Sends documents in as many requests as it takes; one outcome a document.
-    async fn send_all(&self, documents: Request) -> Result<Vec<Outcome>, SinkError> {
+    /// Sends documents in as many requests as it takes; one outcome a document. When the registry was `asked` for too long ago, by
+    /// a process that was slow or stopped, nothing more is sent.
+    async fn send_all(&self, documents: Request, asked: Option<Instant>) -> Result<Vec<Outcome>, SinkError> {
         let mut outcomes = Vec::with_capacity(documents.len());
         let mut requests = documents.cut(self.bulk_bytes.load(Ordering::Relaxed));
+        let patience = self.registry.settings().request_timeout;
         while let Some(request) = requests.pop_front() {
+            if asked.is_some_and(|asked| asked.elapsed() > patience) {
+                return Err(SinkError::Saturated);
+            }
             let bytes = request.body().len();
             match self.send(&request).await? {
                 Some(answered) => outcomes.extend(answered),
@@ -130,12 +146,21 @@ impl Sink for IndexSink {
     const NEEDS: Needs = Needs::State;
 
     async fn apply(&self, batch: &[Record]) -> Result<Vec<Outcome>, SinkError> {
+        let items: Vec<Result<RawItem<'_>, Reason>> = batch.iter().map(|record| self.item(record)).collect();
+        let PassedOver { outcomes: mut passed_over, asked } = self.passed_over(&items).await?;
         let mut documents = Documents::guarded(self.guard);
-        let mapped: Vec<Result<(), Reason>> =
-            batch.iter().map(|record| self.add(record, &mut documents)).collect();
-        let mut written = self.send_all(documents.finish()).await?.into_iter();
+        let mapped: Vec<Result<(), Outcome>> = items
+            .iter()
+            .enumerate()
+            .map(|(place, item)| match (passed_over.remove(&place), item) {
+                (Some(outcome), _) => Err(outcome),
+                (None, Err(reason)) => Err(Outcome::Poison(reason.clone())),
+                (None, Ok(item)) => self.add(item, &mut documents).map_err(Outcome::Poison),
+            })
+            .collect();
+        let mut written = self.send_all(documents.finish(), asked).await?.into_iter();
         let outcomes = mapped.into_iter().map(|mapped| match mapped {
-            Err(reason) => Some(Outcome::Poison(reason)),
+            Err(outcome) => Some(outcome),
             Ok(()) => written.next(),
         });
         // `send` gives one outcome a document, so none is missing.

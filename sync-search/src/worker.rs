@@ -15,8 +15,8 @@ pub async fn wire(service: Service) -> anyhow::Result<()> {
     let settings = &service.settings;
     let model = Model::load(&settings.model.dir).map_err(|problems| Misconfigured(problems.to_string()))?;
     let registry = Registry::new(&settings.opensearch, &Names::new(&settings.prefix))?;
-    let (client, opensearch) = (settings.opensearch.client()?, settings.opensearch.clone());
-    let sink = move |generation| IndexSink::new(client.clone(), &opensearch, generation);
+    let asked = registry.clone();
+    let sink = move |generation| IndexSink::new(asked.clone(), generation);
     let server = format!("OpenSearch at {}", settings.opensearch.address()?);
     service.consume_views(Worker::SyncSearch, &server, Followed::new(registry, model), sink).await?;
     Ok(samples::watch(&service, Worker::SyncSearch).await?)

@@ -149,8 +149,7 @@ async fn documents_at_fault_are_the_only_ones_set_aside() {
     let stage = Stage::new().await;
     let mut served = stage.registry().ensure(&model(&[ORDER])).await.unwrap();
     let client = stage.settings.opensearch.client().unwrap();
-    let sink =
-        IndexSink::new(client.clone(), &stage.settings.opensearch, served.generations.remove(0)).unwrap();
+    let sink = IndexSink::new(stage.registry(), served.generations.remove(0)).unwrap();
 
     let items = (0..200).map(|n| match n {
         17 => order("conflict", 1, json!({ "customerName": { "first": "Ann" } })),

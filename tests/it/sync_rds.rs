@@ -358,6 +358,8 @@ async fn hostile_ids_values_and_names_arrive_unharmed() {
     let postgres = json!({ "columns": columns("self.customerName"), "children": [child] });
     let definition = json!({ "name": view, "type": "ORDER", "postgres": postgres });
     let generation = Generation::new(serde_json::from_value(definition).unwrap(), 1, State::Live);
+    // Makes the tables of the registry, which the statements read.
+    Registry::new(pool.clone()).ensure(&model(&[ORDER])).await.unwrap();
     let mut statements = Vec::new();
     for table in ddl::tables(&generation) {
         statements.extend([table.create(), table.create_key(), table.comment()].map(Result::unwrap));

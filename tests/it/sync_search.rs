@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_contract::{Item, Names};
+use aqueduct_contract::Item;
 use aqueduct_engine::{Outcome, Record, Sink, SinkError};
 use aqueduct_service::Settings;
 use aqueduct_sync_search::classify::DOCUMENT_REFUSED;
 use aqueduct_sync_search::sink::IndexSink;
 use aqueduct_tests::{PATIENCE, Private, Refusal, Refusing, Server, eventually};
-use aqueduct_views::opensearch::{Gzip, Registry};
+use aqueduct_views::opensearch::Gzip;
 use aqueduct_views::{Generation, MappingError};
 use bytesize::ByteSize;
 use opensearch::http::Method;
@@ -18,10 +18,10 @@ use opensearch::http::request::JsonBody;
 use serde_json::{Value, json};
 
 use crate::sync::{ORDER, deletion, model, order, record, settings};
+use crate::views::registry;
 
 async fn generation(settings: &Settings, text: &str) -> Generation {
-    let registry = Registry::new(&settings.opensearch, &Names::new(&settings.prefix)).unwrap();
-    registry.ensure(&model(&[text])).await.unwrap().generations.remove(0)
+    registry(settings).ensure(&model(&[text])).await.unwrap().generations.remove(0)
 }
 
 async fn orders(settings: &Settings) -> IndexSink {
@@ -29,7 +29,7 @@ async fn orders(settings: &Settings) -> IndexSink {
 }
 
 fn sink(settings: &Settings, generation: Generation) -> IndexSink {
-    IndexSink::new(settings.opensearch.client().unwrap(), &settings.opensearch, generation).unwrap()
+    IndexSink::new(registry(settings), generation).unwrap()
 }
 
 async fn apply(sink: &IndexSink, items: impl IntoIterator<Item = Item>) -> Vec<Outcome> {
@@ -156,7 +156,10 @@ async fn a_deleted_item_is_hidden_and_no_late_event_brings_it_back() {
     assert_eq!(search(&settings, everything()).await, ["o"]);
     assert_eq!(apply(&sink, [deletion("o", 3)]).await, [Outcome::Applied]);
     assert!(search(&settings, everything()).await.is_empty());
-    let tombstone = json!({ "tenant": "acme", "id": "o", "item_version": 3, "deleted": true });
+    let tombstone = json!({
+        "tenant": "acme", "id": "o", "item_version": 3, "deleted": true,
+        "created_at": "2026-11-21T13:15:00.000001Z", "updated_at": "2026-11-21T13:15:03.000000Z",
+    });
     assert_eq!(stored(&settings, "o").await, tombstone);
 
     assert_eq!(apply(&sink, [named(2)]).await, [Outcome::Stale]);
@@ -372,7 +375,7 @@ async fn an_outage_is_waited_for_at_start_and_later() {
     settings.opensearch.replicas = 0;
     own.stop(Server::OpenSearch).await.unwrap();
 
-    let registry = Registry::new(&settings.opensearch, &Names::new(&settings.prefix)).unwrap();
+    let registry = registry(&settings);
     let start = tokio::spawn(async move {
         let model = model(&[ORDER]);
         aqueduct_views::until_reached("private", || registry.ensure(&model), |_| ()).await

@@ -79,11 +79,10 @@ impl Stage {
         let model = model(&[ORDER]);
         let mut tables = postgres::Registry::new(pool.clone()).ensure(&model).await.unwrap();
         let mut indexes = registry(&settings).ensure(&model).await.unwrap();
-        let client = settings.opensearch.client().unwrap();
         let generation = indexes.generations.remove(0);
         Stage {
             table: TableSink::new(pool.clone(), tables.generations.remove(0)).unwrap(),
-            index: IndexSink::new(client, &settings.opensearch, generation.clone()).unwrap(),
+            index: IndexSink::new(registry(&settings), generation.clone()).unwrap(),
             settings,
             pool,
             generation,
@@ -164,7 +163,11 @@ async fn an_item_is_shown_while_its_condition_holds_and_no_late_event_brings_it_
         [json!({ "item_version": 6, "deleted": true, "title": null, "state": null })]
     );
     let (_, held) = stage.http(Method::Get, "-g1/_doc/acme%7Co?routing=acme", None).await;
-    assert_eq!(held["_source"], json!({ "tenant": "acme", "id": "o", "item_version": 6, "deleted": true }));
+    let tombstone = json!({
+        "tenant": "acme", "id": "o", "item_version": 6, "deleted": true,
+        "created_at": "2026-11-21T13:15:00.000001Z", "updated_at": "2026-11-21T13:15:06.000000Z",
+    });
+    assert_eq!(held["_source"], tombstone);
 
     // `self.state` is absent: what stood before stays, and the others are applied.
     let outcomes = stage.apply([order("x", 1, json!({})), order("y", 1, json!({ "state": "placed" }))]).await;

@@ -125,6 +125,17 @@ pub enum Error {
         /// When it is over, whatever becomes of it.
         until: jiff::Timestamp,
     },
+    /// Another process removes tombstones of a generation.
+    #[error(
+        "tombstones of generation {number} of the view {view} are being removed by another process: wait for it; one that \
+         died is forgotten after ten minutes"
+    )]
+    Purging {
+        /// The view.
+        view: String,
+        /// The generation.
+        number: u32,
+    },
     /// No registry has this view.
     #[error("the view {0} is not registered; `aqueduct setup` registers what the model has")]
     Unregistered(String),
@@ -183,6 +194,7 @@ impl Error {
             | Error::Locked { .. }
             | Error::Behind { .. }
             | Error::Swapping { .. }
+            | Error::Purging { .. }
             | Error::Unregistered(_)
             | Error::Claimed { .. }
             | Error::ClaimLost

@@ -35,6 +35,8 @@ pub struct Generation {
     pub created_at: Timestamp,
     /// Since when it is in this state.
     pub changed_at: Timestamp,
+    /// Every tombstone of an event at or before this moment may have been removed; `None` while none was.
+    pub purged_through: Option<Timestamp>,
 }
 
 /// Where a generation stands.
@@ -82,6 +84,7 @@ struct Entry {
     created_at: Timestamp,
     changed_at: Option<Timestamp>,
     loaded_at: Option<Timestamp>,
+    purged_through: Option<Timestamp>,
 }
 
 impl Generation {
@@ -90,7 +93,15 @@ impl Generation {
     pub fn new(definition: View, number: u32, state: State) -> Generation {
         let now = Timestamp::now();
         let loaded = (state != State::Building).then_some(now);
-        Generation { definition, number, state, loaded, created_at: now, changed_at: now }
+        Generation {
+            definition,
+            number,
+            state,
+            loaded,
+            created_at: now,
+            changed_at: now,
+            purged_through: None,
+        }
     }
 
     /// What a registry holds, as JSON. An error names the view.
@@ -108,6 +119,7 @@ impl Generation {
             },
             created_at: entry.created_at,
             changed_at: entry.changed_at.unwrap_or(entry.created_at),
+            purged_through: entry.purged_through,
         })
     }
 
@@ -119,6 +131,13 @@ impl Generation {
             State::Building => self.loaded.is_some(),
             State::Retired | State::Cancelled | State::Unknown => false,
         }
+    }
+
+    /// Whether the tombstone of an event of this moment may have been removed: that its item is not there does not say that
+    /// it never was.
+    #[must_use]
+    pub fn may_have_purged(&self, moment: Timestamp) -> bool {
+        self.purged_through.is_some_and(|through| moment <= through)
     }
 
     /// The name of its view.

@@ -31,6 +31,7 @@ mod registry;
 mod setup;
 mod swap;
 mod tls;
+pub mod tombstones;
 
 pub use error::{Error, MappingError};
 pub use generation::{Change, ForeignItem, Generation, Served, State};

@@ -1,6 +1,7 @@
 //! What the registries of both stores do alike, for whoever works with either and does not know with which.
 
 use aqueduct_model::Model;
+use jiff::Timestamp;
 
 use crate::{Error, Generation, Served, opensearch, postgres};
 
@@ -16,6 +17,28 @@ pub trait Registry: Clone + Send + Sync + 'static {
     fn retire(&self, generation: &Generation) -> impl Future<Output = Result<Generation, Error>> + Send;
     /// Drops what a retired generation holds.
     fn drop_retired(&self, generation: &Generation) -> impl Future<Output = Result<(), Error>> + Send;
+    /// How many tombstones of events at or before `through` a generation has, or `enough` of them.
+    fn tombstones(
+        &self,
+        generation: &Generation,
+        through: Timestamp,
+        enough: u64,
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
+    /// Notes `through` as how far tombstones may be gone, and returns when no writer is left that does not know.
+    fn begin_purge(
+        &self,
+        generation: &Generation,
+        through: Timestamp,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Removes them after that. `false` when it has to be begun again to go on.
+    fn remove_tombstones(
+        &self,
+        generation: &Generation,
+        through: Timestamp,
+        removed: &(dyn Fn(u64) + Send + Sync),
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Lets others begin.
+    fn end_purge(&self, generation: &Generation) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// A registry as a worker follows it: with the model that the worker was started with.
@@ -29,6 +52,12 @@ impl<R: Registry> Followed<R> {
     /// `registry` beside `model`.
     pub fn new(registry: R, model: Model) -> Followed<R> {
         Followed { registry, model }
+    }
+
+    /// Without the model.
+    #[must_use]
+    pub fn registry(&self) -> &R {
+        &self.registry
     }
 
     /// [`Registry::ensure`].
@@ -62,6 +91,32 @@ impl Registry for postgres::Registry {
     async fn drop_retired(&self, generation: &Generation) -> Result<(), Error> {
         self.drop_retired(generation).await
     }
+
+    async fn tombstones(
+        &self,
+        generation: &Generation,
+        through: Timestamp,
+        enough: u64,
+    ) -> Result<u64, Error> {
+        self.tombstones(generation, through, enough).await
+    }
+
+    async fn begin_purge(&self, generation: &Generation, through: Timestamp) -> Result<(), Error> {
+        self.begin_purge(generation, through).await
+    }
+
+    async fn remove_tombstones(
+        &self,
+        generation: &Generation,
+        through: Timestamp,
+        removed: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<bool, Error> {
+        self.remove_tombstones(generation, through, removed).await
+    }
+
+    async fn end_purge(&self, generation: &Generation) -> Result<(), Error> {
+        self.end_purge(generation).await
+    }
 }
 
 impl Registry for opensearch::Registry {
@@ -83,5 +138,31 @@ impl Registry for opensearch::Registry {
 
     async fn drop_retired(&self, generation: &Generation) -> Result<(), Error> {
         self.drop_retired(generation).await
+    }
+
+    async fn tombstones(
+        &self,
+        generation: &Generation,
+        through: Timestamp,
+        enough: u64,
+    ) -> Result<u64, Error> {
+        self.tombstones(generation, through, enough).await
+    }
+
+    async fn begin_purge(&self, generation: &Generation, through: Timestamp) -> Result<(), Error> {
+        self.begin_purge(generation, through).await
+    }
+
+    async fn remove_tombstones(
+        &self,
+        generation: &Generation,
+        through: Timestamp,
+        removed: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<bool, Error> {
+        self.remove_tombstones(generation, through, removed).await
+    }
+
+    async fn end_purge(&self, generation: &Generation) -> Result<(), Error> {
+        self.end_purge(generation).await
     }
 }

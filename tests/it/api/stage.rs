@@ -46,11 +46,9 @@ impl Stage {
         let generation = served.generations.into_iter().next().unwrap();
         let tables = TableSink::new(pool.clone(), generation).unwrap();
         let names = Names::new(&settings.prefix);
-        let served =
-            opensearch::Registry::new(&settings.opensearch, &names).unwrap().ensure(&of).await.unwrap();
-        let generation = served.generations.into_iter().next().unwrap();
-        let client = settings.opensearch.client().unwrap();
-        let index = IndexSink::new(client, &settings.opensearch, generation).unwrap();
+        let registry = opensearch::Registry::new(&settings.opensearch, &names).unwrap();
+        let generation = registry.ensure(&of).await.unwrap().generations.into_iter().next().unwrap();
+        let index = IndexSink::new(registry, generation).unwrap();
         let place = Place::in_settings(&settings);
         setup(&place.dynamodb.connect().await, &place.names).await.unwrap();
         let mut app = App::with(place, of, publishes).await;

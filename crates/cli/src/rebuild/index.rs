@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use aqueduct_contract::Names;
 use aqueduct_engine::{Outcome, Record, Sink, SinkError};
 use aqueduct_service::Settings;
 use aqueduct_sync_search::sink::IndexSink;
 use aqueduct_views::Generation;
-use aqueduct_views::opensearch::Loads;
+use aqueduct_views::opensearch::{Loads, Registry};
 use serde_json::Value;
 
 use super::pace::Pace;
@@ -31,8 +32,8 @@ impl Index {
         loads: Loads,
         patience: Duration,
     ) -> Result<Index> {
-        let client = settings.opensearch.client()?;
-        Ok(Index { sink: IndexSink::new(client, &settings.opensearch, generation.clone())?, loads, patience })
+        let registry = Registry::new(&settings.opensearch, &Names::new(&settings.prefix))?;
+        Ok(Index { sink: IndexSink::new(registry, generation.clone())?, loads, patience })
     }
 
     /// Writes the records that can be written.

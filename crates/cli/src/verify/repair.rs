@@ -93,8 +93,7 @@ impl AnySink {
             Some((_, sink)) => {
                 let registry = opensearch::Registry::new(&settings.opensearch, names)?;
                 let generation = find(registry.generations().await?, sink)?;
-                let client = settings.opensearch.client()?;
-                let sink = IndexSink::new(client, &settings.opensearch, generation)?;
+                let sink = IndexSink::new(registry, generation)?;
                 AnySink::Index(Box::new(sink.repairing()))
             }
         })

@@ -14,6 +14,7 @@
 
 mod building;
 mod entry;
+mod purge;
 mod retire;
 mod swap;
 
@@ -47,6 +48,18 @@ impl Registry {
             names: index_names,
             settings: settings.clone(),
         })
+    }
+
+    /// The client that it asks with.
+    #[must_use]
+    pub fn client(&self) -> &OpenSearch {
+        &self.client
+    }
+
+    /// What leads to it.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Makes generation 1 of every view of the model that is not registered, and returns what is consumed. Safe to call by
@@ -115,6 +128,8 @@ impl Registry {
             "index_made": { "type": "boolean" },
             "changes": { "type": "object", "enabled": false },
             "swap": { "type": "object", "enabled": false },
+            "purged_through": { "type": "date" },
+            "purging_until": { "type": "date" },
         } });
         let body = json!({
             "settings": { "index": { "number_of_shards": 1, "number_of_replicas": self.settings.replicas } },

@@ -10,10 +10,13 @@
 //! back.
 
 mod building;
+mod purge;
 mod retire;
 mod swap;
 
 use aqueduct_model::{Model, View};
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
@@ -109,8 +112,33 @@ async fn generations(connection: &mut PgConnection) -> Result<Vec<Generation>, E
     // As JSON, so that columns which a release before this one did not make are missing and no error.
     let entries =
         sqlx::query_scalar("SELECT to_jsonb(v) FROM aqueduct_internal.views v ORDER BY view, generation");
-    let entries: Vec<Value> = entries.fetch_all(connection).await?;
-    entries.into_iter().map(Generation::read).collect()
+    let entries: Vec<Value> = entries.fetch_all(&mut *connection).await?;
+    let mut generations: Vec<Generation> =
+        entries.into_iter().map(Generation::read).collect::<Result<_, _>>()?;
+    // The same holds of a table.
+    let is_there = sqlx::query_scalar("SELECT to_regclass('aqueduct_internal.purges') IS NOT NULL");
+    if is_there.fetch_one(&mut *connection).await? {
+        let purged = sqlx::query_scalar("SELECT to_jsonb(p) FROM aqueduct_internal.purges p");
+        for purged in purged.fetch_all(connection).await? {
+            let purged: Purged =
+                serde_json::from_value(purged).map_err(|error| Error::Registry(error.to_string()))?;
+            let of = generations
+                .iter_mut()
+                .find(|one| one.view() == purged.view && one.number == purged.generation);
+            if let Some(generation) = of {
+                generation.purged_through = Some(purged.purged_through);
+            }
+        }
+    }
+    Ok(generations)
+}
+
+/// A row of `aqueduct_internal.purges`.
+#[derive(Deserialize)]
+struct Purged {
+    view: String,
+    generation: u32,
+    purged_through: Timestamp,
 }
 
 async fn create_first(connection: &mut PgConnection, view: &View) -> Result<(), Error> {

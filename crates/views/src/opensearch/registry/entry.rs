@@ -71,10 +71,18 @@ impl Entry {
             .map_err(|error| Error::Registry(error.to_string()))
     }
 
-    /// An error while a swap to it is under way: its index must not go meanwhile.
+    /// An error while a swap to it is under way, or tombstones of it are removed: its index must not go meanwhile.
     pub(super) fn is_free(&self) -> Result<(), Error> {
         let view = self.generation.view().to_owned();
-        self.swap()?.map_or(Ok(()), |note| Err(Error::Swapping { view, until: note.until }))
+        if let Some(note) = self.swap()? {
+            return Err(Error::Swapping { view, until: note.until });
+        }
+        let until: Option<Timestamp> = serde_json::from_value(self.source["purging_until"].clone())
+            .map_err(|error| Error::Registry(error.to_string()))?;
+        if until.is_some_and(|until| until > Timestamp::now()) {
+            return Err(Error::Purging { view, number: self.generation.number });
+        }
+        Ok(())
     }
 
     /// Whether the index of a generation that is being built was made.
