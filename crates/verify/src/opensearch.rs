@@ -9,7 +9,7 @@ use aqueduct_contract::{Item, ItemKey, RawItem, Tenant};
 use aqueduct_model::SearchView;
 use aqueduct_views::Generation;
 use aqueduct_views::definition::canonical;
-use aqueduct_views::opensearch::{IndexNames, document, document_id};
+use aqueduct_views::opensearch::{IndexNames, Registry, document, document_id};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use opensearch::OpenSearch;
 use opensearch::http::Method;
@@ -24,6 +24,7 @@ use crate::{BATCH, Error};
 /// One generation of a view in OpenSearch.
 pub(crate) struct Index {
     client: OpenSearch,
+    registry: Registry,
     generation: Generation,
     view: SearchView,
     index: String,
@@ -32,10 +33,15 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn new(client: OpenSearch, names: &IndexNames, generation: Generation) -> Index {
+    pub(crate) fn new(
+        client: OpenSearch,
+        registry: Registry,
+        names: &IndexNames,
+        generation: Generation,
+    ) -> Index {
         let view = generation.definition.opensearch.clone().unwrap_or_default();
         let (index, name) = (names.index(&generation), Index::name_of(&generation));
-        Index { client, generation, view, index, name }
+        Index { client, registry, generation, view, index, name }
     }
 
     /// `opensearch orders.g1`.
@@ -45,6 +51,11 @@ impl Index {
 
     pub(crate) fn generation(&self) -> &Generation {
         &self.generation
+    }
+
+    /// Every generation as it is registered now.
+    pub(crate) async fn registered(&self) -> Result<Vec<Generation>, Error> {
+        Ok(self.registry.generations().await?)
     }
 
     pub(crate) async fn compare(&self, items: &[Item]) -> Result<Vec<(ItemKey, Kind)>, Error> {
@@ -97,15 +108,29 @@ impl Index {
     /// The digest of the document that an item should have; `None` when it can have none.
     pub(crate) fn expected(&self, item: &RawItem<'_>) -> Option<Share> {
         let expected = serde_json::to_value(document(&self.view, item).ok()?).ok()?;
+        if self.may_be_gone(&expected) {
+            return Some(Share::default());
+        }
         Some(share_of(&document_id(&item.key), item.version.as_i64(), &expected))
     }
 
-    /// Digests of all documents.
+    /// Whether the document of an item marks it as deleted; `false` when it can have none.
+    pub(crate) fn is_tombstone(&self, item: &Item) -> bool {
+        self.document(item).is_ok_and(|document| document["deleted"] == true)
+    }
+
+    /// Whether a document is a tombstone that may have been removed, so that nobody can say whether it is there.
+    fn may_be_gone(&self, document: &Value) -> bool {
+        let updated_at = document["updated_at"].as_str().and_then(|at| at.parse().ok());
+        document["deleted"] == true && updated_at.is_some_and(|at| self.generation.may_have_purged(at))
+    }
+
+    /// Digests of all documents but for tombstones that may have been removed.
     pub(crate) async fn digests(&self, tenant: Option<&Tenant>) -> Result<Buckets, Error> {
         let mut buckets = Buckets::default();
         let mut pages = std::pin::pin!(self.walk(tenant, json!(true)));
         while let Some(hits) = pages.try_next().await? {
-            for hit in &hits {
+            for hit in hits.iter().filter(|hit| !self.may_be_gone(&hit["_source"])) {
                 let key = self.key(hit)?;
                 let version = hit["_version"].as_i64().unwrap_or_default();
                 let share = share_of(&document_id(&key), version, &hit["_source"]);

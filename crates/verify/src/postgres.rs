@@ -15,7 +15,7 @@ use aqueduct_contract::{Item, ItemKey, RawItem, Tenant, format_time};
 use aqueduct_model::{ColumnType, PostgresView};
 use aqueduct_views::Generation;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
-use aqueduct_views::postgres::{Row, RowMapper, ddl};
+use aqueduct_views::postgres::{Registry, Row, RowMapper, ddl};
 use futures::stream::{self, BoxStream, StreamExt};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
@@ -70,14 +70,29 @@ impl Table {
         &self.generation
     }
 
-    /// What an item should add to its bucket; `None` when that is not known here.
-    pub(super) fn expected(&self, item: &RawItem<'_>) -> Option<Share> {
-        digests::share(&self.types, &self.mapper.row(item).ok()?)
+    /// Every generation as it is registered now.
+    pub(super) async fn registered(&self) -> Result<Vec<Generation>, Error> {
+        Ok(Registry::new(self.pool.clone()).generations().await?)
     }
 
-    /// Digests of all rows.
+    /// What an item should add to its bucket; `None` when that is not known here.
+    pub(super) fn expected(&self, item: &RawItem<'_>) -> Option<Share> {
+        let row = self.mapper.row(item).ok()?;
+        // A tombstone that may have been removed: nobody can say whether it is there.
+        if row.deleted && self.generation.may_have_purged(row.updated_at) {
+            return Some(Share::default());
+        }
+        digests::share(&self.types, &row)
+    }
+
+    /// Whether the row of an item marks it as deleted; `false` when it can have none.
+    pub(super) fn is_tombstone(&self, item: &Item) -> bool {
+        item.to_raw().is_ok_and(|item| self.mapper.row(&item).is_ok_and(|row| row.deleted))
+    }
+
+    /// Digests of all rows but for tombstones that may have been removed.
     pub(super) async fn digests(&self, tenant: Option<&Tenant>) -> Result<Buckets, Error> {
-        digests::of_table(&self.pool, &self.digests, tenant).await
+        digests::of_table(&self.pool, &self.digests, tenant, self.generation.purged_through).await
     }
 
     pub(super) async fn compare(&self, items: &[Item]) -> Result<Vec<(ItemKey, Kind)>, Error> {

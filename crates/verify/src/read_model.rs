@@ -1,8 +1,11 @@
 //! The read models of a fleet, as verify sees them: what they should hold, and which keys they have.
 
+use std::collections::HashMap;
+
 use aqueduct_contract::{Item, ItemKey, Names, RawItem, Tenant, TypeName, Worker};
 use aqueduct_views::Generation;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 
 use crate::Error;
 use crate::buckets::{Buckets, Differing, Share};
@@ -71,11 +74,43 @@ impl ReadModel {
 
     /// What it holds otherwise than these items, all of types that it holds, and how.
     pub(super) async fn compare(&self, items: &[Item]) -> Result<Vec<(ItemKey, Kind)>, Error> {
-        match self {
-            ReadModel::Data(data) => data.compare(items).await,
-            ReadModel::Postgres(table) => table.compare(items).await,
-            ReadModel::OpenSearch(index) => index.compare(items).await,
+        let mut differing = match self {
+            ReadModel::Data(data) => data.compare(items).await?,
+            ReadModel::Postgres(table) => table.compare(items).await?,
+            ReadModel::OpenSearch(index) => index.compare(items).await?,
+        };
+        let by_key: HashMap<&ItemKey, &Item> = items.iter().map(|item| (&item.key, item)).collect();
+        let is_missing_tombstone = |(key, kind): &(ItemKey, Kind)| {
+            matches!(kind, Kind::Missing { .. })
+                && by_key.get(key).is_some_and(|item| self.is_tombstone(item))
+        };
+        if differing.iter().any(is_missing_tombstone)
+            // As it is by now: a purge may have gone on since the comparison began.
+            && let Some(through) = self.purged_through().await?
+        {
+            differing.retain(|one| {
+                !(is_missing_tombstone(one)
+                    && by_key.get(&one.0).is_some_and(|item| item.updated_at <= through))
+            });
         }
+        Ok(differing)
+    }
+
+    fn is_tombstone(&self, item: &Item) -> bool {
+        match self {
+            ReadModel::Data(_) => false,
+            ReadModel::Postgres(table) => table.is_tombstone(item),
+            ReadModel::OpenSearch(index) => index.is_tombstone(item),
+        }
+    }
+
+    async fn purged_through(&self) -> Result<Option<Timestamp>, Error> {
+        let (all, own) = match self {
+            ReadModel::Data(_) => return Ok(None),
+            ReadModel::Postgres(table) => (table.registered().await?, table.generation()),
+            ReadModel::OpenSearch(index) => (index.registered().await?, index.generation()),
+        };
+        Ok(all.into_iter().find(|one| one.sink() == own.sink()).and_then(|one| one.purged_through))
     }
 
     /// How it holds one item otherwise, if it does.

@@ -86,7 +86,8 @@ impl Stores {
         let mut models = Vec::new();
         for generation in self.indexes.generations().await? {
             if chosen(&generation, &Index::name_of(&generation)) {
-                let index = Index::new(self.opensearch.clone(), &self.index_names, generation);
+                let registry = self.indexes.clone();
+                let index = Index::new(self.opensearch.clone(), registry, &self.index_names, generation);
                 models.push(ReadModel::OpenSearch(Box::new(index)));
             }
         }

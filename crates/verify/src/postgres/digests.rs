@@ -2,10 +2,11 @@
 //!
 //! The text of a row is the same on both sides: the table's place among those of the view, then every column quoted.
 
-use aqueduct_contract::Tenant;
+use aqueduct_contract::{Tenant, format_time};
 use aqueduct_model::ColumnType;
 use aqueduct_views::postgres::quote::{QuoteError, identifier};
 use aqueduct_views::postgres::{Row, Values, ddl};
+use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
 
 use super::rendering::{quote, rendered, timestamp};
@@ -17,16 +18,18 @@ fn bucket() -> String {
     format!("('x' || left(md5(tenant || '|' || id), {}))::bit({BITS})::integer", BITS / 4)
 }
 
-/// Digests of all rows of these tables by bucket, of the tenant `$1` or of all.
+/// Digests of all rows of these tables by bucket, of the tenant `$1` or of all; without tombstones of events at or before `$2`.
 pub(super) fn statement(tables: &[ddl::Table<'_>]) -> Result<String, QuoteError> {
     let digested = tables.iter().enumerate().map(|(place, table)| {
         let own = table.own.iter().map(|(name, _)| *name);
         let columns = own.chain(table.columns.iter().map(|column| column.name.as_str()));
         let quoted = columns.map(|column| Ok(format!("quote_nullable({}::text)", identifier(column)?)));
         let quoted = quoted.collect::<Result<Vec<_>, QuoteError>>()?.join(", ");
+        // Child tables have no rows of deleted items.
+        let is_there = if place == 0 { "NOT (deleted AND updated_at <= $2::timestamptz) IS TRUE" } else { "true" };
         Ok(format!(
             "SELECT {} AS bucket, ('x' || left(md5(concat_ws(',', {place}, {quoted})), 16))::bit(64)::bigint AS digest
-             FROM {} WHERE $1::text IS NULL OR tenant = $1",
+             FROM {} WHERE ($1::text IS NULL OR tenant = $1) AND {is_there}",
             bucket(),
             identifier(&table.name)?
         ))
@@ -56,9 +59,11 @@ pub(super) async fn of_table(
     pool: &PgPool,
     statement: &str,
     tenant: Option<&Tenant>,
+    purged_through: Option<Timestamp>,
 ) -> Result<Buckets, Error> {
     let mut transaction = begin(pool).await?;
     let query = sqlx::query(AssertSqlSafe(statement)).bind(tenant.map(Tenant::as_str));
+    let query = query.bind(purged_through.map(format_time));
     let mut buckets = Buckets::default();
     for row in query.fetch_all(&mut *transaction).await? {
         let (bucket, entries, digest): (i32, i64, i64) =
