@@ -50,7 +50,13 @@ impl Api {
         let group = self.names.view_group(store.worker(), generation.view(), generation.number);
         let named =
             json!({ "store": store.name(), "view": generation.view(), "generation": generation.number });
-        self.standing(item, partition, named, group, found).await
+        let is_purged = found == Ok(None) && generation.may_have_purged(item.updated_at);
+        let mut standing = self.standing(item, partition, named, group, found).await?;
+        // It was applied: what stood for a deleted item is gone since.
+        if is_purged && standing["state"] == "pending" {
+            standing["state"] = "applied".into();
+        }
+        Ok(standing)
     }
 
     async fn standing(

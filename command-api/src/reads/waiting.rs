@@ -137,18 +137,18 @@ impl Api {
         let (deadline, mut pause) = (Instant::now() + at_least.wait, FIRST_PAUSE);
         loop {
             let found = self.reads.version(store, &generation, key).await?;
-            if found >= Some(version.get()) {
+            let is_held = found >= Some(version.get());
+            let stored = if is_held { None } else { self.events.at(key, *version).await? };
+            // It was held, and what stood for a deleted item is gone since.
+            let written = stored.as_ref().map(|stored| stored.event.item.updated_at);
+            let is_purged = found.is_none() && written.is_some_and(|at| generation.may_have_purged(at));
+            if is_held || is_purged {
                 match self.reads.successor(store, &generation).await? {
                     None => return Ok(()),
                     Some(other) => generation = other,
                 }
             }
-            let partition = self
-                .events
-                .at(key, *version)
-                .await?
-                .and_then(|stored| stored.published)
-                .map(|at| at.partition);
+            let partition = stored.and_then(|stored| stored.published).map(|at| at.partition);
             let group = self.names.view_group(store.worker(), generation.view(), generation.number);
             let missing = json!([{
                 "view": generation.view(),

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use aqueduct_store::Letter;
 use aqueduct_store::letters::State;
+use aqueduct_views::postgres;
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::app::{Answer, answer};
 use super::stage::{Stage, ids};
-use crate::sync::{deletion, order};
+use crate::sync::{ORDER, deletion, model, order, settings};
+use crate::views::registry;
 
 /// Writes an order at the API, which publishes, and returns its token.
 async fn write(stage: &Stage, id: &str, name: &str) -> String {
@@ -66,6 +69,44 @@ async fn a_later_version_will_do_and_so_will_a_deletion() {
     stage.apply([deletion("o", 4)]).await;
     for answer in read(&stage, &token, "0").await {
         assert_eq!(ids(&answer.expect(200).body), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn what_stood_for_an_item_that_was_deleted_may_be_gone() {
+    let mut settings = settings().await;
+    settings.opensearch.request_timeout = Duration::from_secs(1);
+    let stage = Stage::with(settings, model(&[ORDER])).await;
+    let body = json!({ "id": "o", "attributes": {} });
+    let create = stage.app.at_tenant(Method::POST, "ORDER").header("x-correlation-id", "c-1").json(&body);
+    let token = token(&answer(create).await.expect(201));
+    let key = stage.app.key("ORDER", "o");
+    let written = stage.app.events.latest(&key).await.unwrap().unwrap().item.updated_at;
+    let (tables, indexes) = (postgres::Registry::new(stage.pool.clone()), registry(&stage.settings));
+    for moment in [written - SignedDuration::from_micros(1), written] {
+        let (table, index) =
+            (tables.generations().await.unwrap().remove(0), indexes.generations().await.unwrap().remove(0));
+        tables.begin_purge(&table, moment).await.unwrap();
+        indexes.begin_purge(&index, moment).await.unwrap();
+        tables.end_purge(&table).await.unwrap();
+        indexes.end_purge(&index).await.unwrap();
+        let states = async || {
+            let followed = stage.get("writes/c-1").await.expect(200).body;
+            let models = followed["events"][0]["readModels"].as_array().unwrap().iter().skip(1);
+            models.map(|model| model["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        if moment < written {
+            for answer in read(&stage, &token, "0").await {
+                answer.problem(504, "NotYetVisible");
+            }
+            assert_eq!(states().await, ["pending", "pending"]);
+            continue;
+        }
+        // The second for which a reader goes by what it read of the registry is over.
+        for answer in read(&stage, &token, "0").await {
+            assert_eq!(ids(&answer.expect(200).body), [""; 0]);
+        }
+        assert_eq!(states().await, ["applied", "applied"]);
     }
 }
 
