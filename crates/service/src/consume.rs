@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::Service;
 use crate::following::Following;
+use crate::purge::{self, Purger};
 
 impl Service {
     /// The engine of this process, once Kafka was reached. One is enough for all its groups.
@@ -65,6 +66,18 @@ impl Service {
             groups: JoinSet::new(),
         };
         following.follow(&served)?;
+        if let Some(after) = settings.views.purge_tombstones_after {
+            let task = purge::Task {
+                purger: Purger::new(settings).await,
+                registry: registry.registry().clone(),
+                worker,
+                after,
+                every: settings.views.purge_interval,
+                metrics: purge::Metrics::new(&self.registry)?,
+                stop: self.stop.clone(),
+            };
+            self.spawn("purge", task.run());
+        }
         let every = settings.views.poll_interval;
         self.spawn("views", following.run(registry, every));
         Ok(())

@@ -5,7 +5,8 @@
 //! for a signal, or for the first of the tasks that the wiring spawned to end. Either way everything is told to stop and
 //! gets until `shutdown.deadline`; the exit code says how it went.
 //!
-//! A worker gives its sinks to [`Service::consume`] or [`Service::consume_views`]; [`Groups`] lists the groups of all workers.
+//! A worker gives its sinks to [`Service::consume`] or [`Service::consume_views`]; [`Groups`] lists the groups of all workers;
+//! [`purge`] removes tombstones, for workers and for the command.
 //!
 //! Nothing outside this crate reads the environment.
 
@@ -17,6 +18,7 @@ pub mod groups;
 mod health;
 mod log_line;
 mod process;
+pub mod purge;
 pub mod settings;
 mod signals;
 mod tasks;

@@ -7,6 +7,7 @@
 mod check;
 mod known;
 mod layers;
+mod or_never;
 mod print;
 mod problems;
 #[cfg(test)]
@@ -71,6 +72,12 @@ pub struct Views {
     /// How often a worker asks its registry which generations to keep.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
+    /// How old the event of a tombstone has to be for a worker to remove it; `None` is never.
+    #[serde(with = "or_never")]
+    pub purge_tombstones_after: Option<Duration>,
+    /// How often a worker looks for such.
+    #[serde(with = "humantime_serde")]
+    pub purge_interval: Duration,
 }
 
 /// `[verify]`

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aqueduct_views::tombstones::LEAST_AGE;
 use axum::http::Uri;
 use tracing_subscriber::EnvFilter;
 
@@ -59,7 +60,14 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     must(opensearch.shards > 0, "opensearch.shards", above_zero);
     must(!opensearch.request_timeout.is_zero(), "opensearch.request_timeout", above_zero);
     must(opensearch.bulk_bytes.as_u64() > 0, "opensearch.bulk_bytes", above_zero);
-    must(!settings.views.poll_interval.is_zero(), "views.poll_interval", above_zero);
+    let views = &settings.views;
+    must(!views.poll_interval.is_zero(), "views.poll_interval", above_zero);
+    must(
+        views.purge_tombstones_after.is_none_or(|after| after >= LEAST_AGE),
+        "views.purge_tombstones_after",
+        "must be `never` or at least 1 day: a younger event may come again from a producer, or from a worker that was frozen",
+    );
+    must(!views.purge_interval.is_zero(), "views.purge_interval", above_zero);
     must((1..=1000).contains(&settings.verify.items), "verify.items", "must be from 1 to 1000");
     let engine = &settings.engine;
     must(engine.batch_records > 0, "engine.batch_records", above_zero);

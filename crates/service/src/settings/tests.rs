@@ -114,6 +114,34 @@ fn durations_and_sizes_carry_units() {
 }
 
 #[test]
+fn tombstones_stay_unless_a_time_of_at_least_a_day_is_given() {
+    let with = |after| {
+        read("", &[("AQUEDUCT__VIEWS__PURGE_TOMBSTONES_AFTER", after)]).and_then(|layers| layers.settings())
+    };
+    assert_eq!(Settings::defaults().unwrap().views.purge_tombstones_after, None);
+    assert_eq!(with("never").unwrap().views.purge_tombstones_after, None);
+    let days = |days: u64| Some(std::time::Duration::from_secs(days * 24 * 3600));
+    for (after, expected) in [("1d", days(1)), ("30 days", days(30)), ("24h", days(1))] {
+        assert_eq!(with(after).unwrap().views.purge_tombstones_after, expected, "{after}");
+    }
+    for (after, expected) in [
+        ("23h 59m", "at least 1 day"),
+        ("0s", "at least 1 day"),
+        ("30", "`never` or a duration"),
+        ("", "`never` or"),
+    ] {
+        let [(key, message)] = &problems(with(after))[..] else { panic!("{after}: one problem") };
+        assert_eq!(
+            (key.as_str(), message.contains(expected)),
+            ("views.purge_tombstones_after", true),
+            "{message}"
+        );
+    }
+    let printed = read("[views]\npurge_tombstones_after = '30d'", &[]).unwrap();
+    assert!(printed.print().unwrap().contains("purge_tombstones_after = \"30d\""));
+}
+
+#[test]
 fn sections_and_values_are_not_mistaken_for_each_other() {
     let found = problems(read("log = 'info'\n[prefix]\na = 1", &[("AQUEDUCT__ADMIN", "x")]));
     let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
