@@ -8,6 +8,7 @@ pub mod lag;
 pub mod local;
 pub mod model;
 mod moment;
+pub mod purge;
 mod rate;
 pub mod rebuild;
 pub mod replay;

@@ -7,6 +7,7 @@ use anyhow::Result;
 use aqueduct_cli::dead_letters::DeadLetters;
 use aqueduct_cli::fleet::settings;
 use aqueduct_cli::lag::Lag;
+use aqueduct_cli::purge::Purge;
 use aqueduct_cli::rebuild;
 use aqueduct_cli::replay::Replay;
 use aqueduct_cli::republish::Republish;
@@ -39,6 +40,8 @@ enum Command {
     Lag(Lag),
     /// What could not be applied: look at it, have it tried again, give up on it
     DeadLetters(DeadLetters),
+    /// Remove what stands for items that were deleted long ago
+    Purge(Purge),
     /// Make views anew from their events, while readers go on seeing what is there
     Rebuild(rebuild::Args),
     /// Set consumer groups back, so that they apply events again
@@ -96,6 +99,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::DeadLetters(letters) => return letters.run().await,
         Command::Trace(trace) => trace.run().await?,
         Command::Rebuild(rebuild) => return rebuild.run().await,
+        Command::Purge(purge) => purge.run().await?,
         Command::Replay(replay) => replay.run().await?,
         Command::Republish(republish) => republish.run().await?,
         Command::Swap(swap) => swap.run().await?,

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use aqueduct_service::Groups;
 use aqueduct_store::Letter;
 use aqueduct_store::letters::{Filed, State};
 use serde_json::{Value, json};
@@ -77,8 +78,22 @@ impl Redrive {
             let why = format!("quarantined after {} redrives to no avail; --force insists", letter.redrives);
             return Ok(Some(why));
         }
-        let known = desk.latest(letter).await?.is_some();
-        Ok((!known).then(|| "the store has no event of it, it can only be discarded".to_owned()))
+        let Some(latest) = desk.latest(letter).await? else {
+            return Ok(Some("the store has no event of it, it can only be discarded".to_owned()));
+        };
+        // A purge does not go beyond a letter, so this is one that was filed after it, for an event that came very late.
+        let Some(worker) = desk.names.worker_of(&letter.group) else { return Ok(None) };
+        let listed = Groups::new(&desk.settings, [])?.of(worker).await.context("the list of views")?;
+        let listed = listed.into_iter().find(|listed| listed.group.id == letter.group);
+        let purged = listed.and_then(|listed| listed.generation);
+        Ok(purged.filter(|generation| generation.may_have_purged(latest.item.updated_at)).map(|generation| {
+            format!(
+                "its event is from before {}, up to which tombstones of {} were removed: `aqueduct rebuild {}` brings it",
+                generation.purged_through.unwrap_or_default(),
+                generation.sink(),
+                generation.view()
+            )
+        }))
     }
 
     /// Exits with 1 when one of them would fail again.

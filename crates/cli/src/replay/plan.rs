@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use aqueduct_service::groups::Listed;
 use aqueduct_store::kafka::{Group, Position};
+use aqueduct_views::Generation;
+use jiff::SignedDuration;
 
 use super::point::Point;
 
@@ -12,6 +15,8 @@ use super::point::Point;
 pub(super) struct Plan {
     pub(super) id: String,
     pub(super) group: Group,
+    /// What it keeps; none for the `data` table.
+    generation: Option<Generation>,
     pub(super) moves: Vec<Move>,
 }
 
@@ -38,7 +43,7 @@ type At = HashMap<(String, i32), i64>;
 impl Plan {
     /// Asks the broker. With `only`, of this partition alone.
     pub(super) async fn make(
-        id: &str,
+        listed: &Listed,
         group: Group,
         from: &Point,
         to: Option<&Point>,
@@ -51,7 +56,30 @@ impl Plan {
         let mut moves: Vec<Move> =
             chosen.map(|position| Move::new(position, (from, &from_at), to.map(|to| (to, &to_at)))).collect();
         moves.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
-        Ok(Plan { id: id.to_owned(), group, moves })
+        Ok(Plan { id: listed.group.id.clone(), group, generation: listed.generation.clone(), moves })
+    }
+
+    /// An error where it would read records again from before tombstones were removed.
+    pub(super) async fn refuse_purged(&self) -> Result<()> {
+        let Some(generation) = &self.generation else { return Ok(()) };
+        let Some(through) = generation.purged_through else { return Ok(()) };
+        // Kafka knows times to the millisecond.
+        let after = self.group.offsets_at(through + SignedDuration::from_millis(1)).await?;
+        let from_before = |one: &&Move| {
+            let first = after.get(&(one.topic.clone(), one.partition));
+            one.records > 0 && first.is_none_or(|first| one.to < *first)
+        };
+        if let Some(Move { topic, partition, to, .. }) = self.moves.iter().find(from_before) {
+            bail!(
+                "{} would begin in {topic}-{partition} at {to}, before {through}: up to then tombstones of {} were removed, and what \
+                 was deleted could not be told from what is missing. Begin after that, or make the view anew with `aqueduct \
+                 rebuild {}`",
+                self.id,
+                generation.sink(),
+                generation.view()
+            );
+        }
+        Ok(())
     }
 
     pub(super) fn records(&self) -> i64 {
