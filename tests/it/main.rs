@@ -23,6 +23,7 @@ mod licences;
 mod local;
 mod online_retail;
 mod projector;
+mod purge;
 mod rebuild;
 mod replay;
 mod republish;
