@@ -118,8 +118,11 @@ impl Yard {
         let model = Scratch::new()?;
         std::fs::write(model.path().join("item.yaml"), ITEM)?;
         let plan = Fleet::on(servers().await).await.model(model.path());
-        let set_up = plan.set("opensearch.request_timeout", "1s").set_up().await?;
-        Ok((Yard::of(&set_up.settings).await?, set_up, model))
+        let set_up = plan.set_up().await?;
+        let mut settings = set_up.settings.clone();
+        // Twice that a purge waits in OpenSearch.
+        settings.opensearch.request_timeout = Duration::from_secs(5);
+        Ok((Yard::of(&settings).await?, set_up, model))
     }
 
     fn topic(&self) -> String {
@@ -290,7 +293,7 @@ async fn what_was_deleted_long_ago_goes_for_good_and_nothing_younger() -> Result
     std::fs::write(model.path().join("item.yaml"), ITEM)?;
     let plan = Fleet::on(servers().await).await.model(model.path());
     let plan = plan.programs(&[Program::SyncRds, Program::SyncSearch]).short_sessions();
-    let fleet = plan.set("opensearch.request_timeout", "3s").start().await?;
+    let fleet = plan.set("opensearch.request_timeout", "5s").start().await?;
     let yard = Yard::of(&fleet.settings).await?;
     let (long, short) = (days_ago(10), days_ago(2));
     // The first record is as old as its event; the others stand in the topic as of now.
@@ -414,7 +417,7 @@ async fn a_worker_purges_by_itself_where_it_is_told_to() -> Result<()> {
     std::fs::write(model.path().join("item.yaml"), ITEM)?;
     let plan = Fleet::on(servers().await).await.model(model.path());
     let plan = plan.programs(&[Program::SyncRds, Program::SyncSearch]).workers(2);
-    let plan = plan.set("opensearch.request_timeout", "3s").set("views.purge_interval", "500ms");
+    let plan = plan.set("opensearch.request_timeout", "5s").set("views.purge_interval", "500ms");
     let fleet = plan.set("views.purge_tombstones_after", "5d").start().await?;
     let yard = Yard::of(&fleet.settings).await?;
     yard.write([

@@ -75,7 +75,7 @@ async fn a_later_version_will_do_and_so_will_a_deletion() {
 #[tokio::test]
 async fn what_stood_for_an_item_that_was_deleted_may_be_gone() {
     let mut settings = settings().await;
-    settings.opensearch.request_timeout = Duration::from_secs(1);
+    settings.opensearch.request_timeout = Duration::from_secs(5);
     let stage = Stage::with(settings, model(&[ORDER])).await;
     let body = json!({ "id": "o", "attributes": {} });
     let create = stage.app.at_tenant(Method::POST, "ORDER").header("x-correlation-id", "c-1").json(&body);
