@@ -16,8 +16,8 @@ use crate::{Line, Rig, model};
 
 /// Requests under way at once.
 const AT_ONCE: u64 = 8;
-/// Rows of a page.
-pub(crate) const ROWS: u64 = 50;
+/// Rows of a page, by default.
+pub(crate) const ROWS: u64 = 100;
 /// Hits of a page.
 pub(crate) const HITS: u64 = 20;
 
@@ -109,7 +109,7 @@ pub(crate) async fn items(site: &Site) -> Result<Measured> {
 pub(crate) async fn pages(site: &Site) -> Result<Measured> {
     send(site, |client, tenant, item| {
         let id = topic::id(item);
-        client.get(format!("{tenant}/views/orders?limit={ROWS}&filter%5Bid%5D%5Bgt%5D={id}"))
+        client.get(format!("{tenant}/views/orders?filter%5Bid%5D%5Bgt%5D={id}"))
     })
     .await
 }
