@@ -28,6 +28,8 @@ impl Reader {
         config
             .set("client.id", "aqueduct-rebuild")
             .set("fetch.queue.backoff.ms", "5")
+            // At the end of a partition the client asks for more at once, and cannot ask for another one's until that is answered.
+            .set("fetch.wait.max.ms", "5")
             // What is fetched ahead: memory, for each partition that is read at a time.
             .set("queued.max.messages.kbytes", "16384")
             .set("socket.nagle.disable", "true");
