@@ -112,6 +112,7 @@ struct Wanted {
 impl Args {
     /// Builds what was asked for, one generation after the other.
     pub async fn run(self) -> Result<ExitCode> {
+        pace::give_way();
         let settings = crate::fleet::settings(&self.file)?;
         settings.kafka.reach().await?;
         let model = crate::setup::load(&settings.model.dir)?;

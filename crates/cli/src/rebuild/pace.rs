@@ -2,16 +2,32 @@
 //! models.
 //!
 //! Strain is how long a reader rests for each second that it worked. It doubles while the lag of the store's groups grows or the
-//! store refuses work, and halves while neither does.
+//! store refuses work, and halves while neither does. On a machine with others, the kernel lets these go first.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, setpriority_process};
+
 use crate::rate::Rate;
+
+/// A tenth of what others get while there is not enough for all, and as much as there is else.
+const NICE: i32 = 10;
 
 /// A lag that comes and goes with every batch.
 const SLACK: i64 = 1000;
 const MOST_STRAIN: u32 = 32;
+
+/// Has this process give way to others. Threads that are made later take after their makers.
+pub(super) fn give_way() {
+    // Linux has a priority for each thread.
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let ids = threads.filter_map(|thread| Pid::from_raw(thread.file_name().to_str()?.parse().ok()?));
+    for id in ids {
+        // Not if it has ended by now.
+        let _ = setpriority_process(Some(id), NICE);
+    }
+}
 
 /// Shared by all readers of a load.
 pub(super) struct Pace {
