@@ -53,6 +53,7 @@ async fn readers_see_the_same_after_the_topics_were_truncated() -> Result<()> {
 /// `tests/soak --rebuild` runs it: it takes many minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "takes many minutes"]
+#[expect(clippy::disallowed_methods, reason = "a test has no other argument")]
 async fn readers_see_one_whole_generation_while_rebuilds_are_killed_ten_times() -> Result<()> {
     let seed = match std::env::var("AQUEDUCT_SOAK_SEED") {
         Ok(seed) => seed.parse()?,

@@ -66,7 +66,7 @@ impl<R: Registry> Task<R> {
                         }
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "no tombstones are removed: the registry cannot be read")
+                        tracing::warn!(%error, "no tombstones are removed: the registry cannot be read");
                     }
                 }
             };

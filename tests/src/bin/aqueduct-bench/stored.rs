@@ -31,7 +31,7 @@ pub(crate) async fn fill(site: &Site) -> Result<()> {
             async move {
                 let written = request.request_items(table, rows?).send().await?;
                 ensure!(
-                    written.unprocessed_items().is_none_or(|left| left.is_empty()),
+                    written.unprocessed_items().is_none_or(std::collections::HashMap::is_empty),
                     "rows were not taken"
                 );
                 anyhow::Ok(())
