@@ -1,31 +1,33 @@
 //! One page of a view's rows: filtered, sorted, and read on from where the page before ended.
 //!
 //! ```sql
-//! SELECT (… row_to_json …), ARRAY[t."total"::text, t."id"::text]
-//! FROM (
-//!     (SELECT … FROM "orders" WHERE tenant = $1 AND "total" = $2 AND "id" < $3 ORDER BY … LIMIT …)
+//! SELECT t."id", t."total"::text FROM (
+//!     (SELECT … FROM "orders" t WHERE tenant = $1 AND "total" = $2 AND "id" < $3 ORDER BY … LIMIT …)
 //!     UNION ALL
-//!     (SELECT … FROM "orders" WHERE tenant = $1 AND "total" < $2 ORDER BY … LIMIT …)
+//!     (SELECT … FROM "orders" t WHERE tenant = $1 AND "total" < $2 ORDER BY … LIMIT …)
 //! ) t ORDER BY t."total" DESC, t."id" DESC LIMIT …
 //! ```
 //!
 //! "After these keys" is a union of ranges, one a key, and not one condition with `OR`: each is a range of an index, so that
-//! the thousandth page costs what the first does. Null sorts as in Postgres, as if it were larger than any value.
+//! the thousandth page costs what the first does. Most pages are one range, read from the view itself. Null sorts as in Postgres, as if it were larger than any value.
 //!
 //! Names are quoted, values are parameters. They are text, cast in the statement; [`value`] has refused before what a cast
 //! would not take.
 
 mod keyset;
+mod row;
 mod value;
+
+use std::sync::Arc;
 
 use aqueduct_contract::Tenant;
 use aqueduct_model::{ColumnType, PostgresView};
-use serde_json::value::RawValue;
-use sqlx::{AssertSqlSafe, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::quote::identifier;
 use crate::{Error, ReadError};
 
+pub use row::Row;
 pub use value::check;
 
 /// What a reader sees of every row, before the view's own columns. The tenant is the reader's own.
@@ -174,8 +176,8 @@ pub struct OwnRow {
 /// What was found.
 #[derive(Debug)]
 pub struct Page {
-    /// Each row as a JSON object. Decimals are strings, times RFC 3339 in UTC.
-    pub rows: Vec<Box<RawValue>>,
+    /// In order.
+    pub rows: Vec<Row>,
     /// Where the next page goes on; none when this is the last.
     pub next: Option<Vec<Option<String>>>,
 }
@@ -226,19 +228,30 @@ impl Select {
                 Argument::Column(values) => query.bind(values),
             };
         }
-        let mut found = query.fetch_all(pool).await.map_err(classify)?;
+        let fields = self.fields.clone().into();
+        let found = query.fetch_all(pool).await.map_err(classify)?;
+        let mut rows: Vec<Row> = found.into_iter().map(|row| Row::new(row, Arc::clone(&fields))).collect();
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|row| row.try_get(1)).transpose().map_err(classify)?;
-        let rows = found
-            .iter()
-            .map(|row| {
-                let json: String = row.try_get(0).map_err(classify)?;
-                RawValue::from_string(json).map_err(|error| Error::Registry(error.to_string()).into())
-            })
-            .collect::<Result<_, ReadError>>()?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|last| self.keys(last)).transpose()?;
         Ok(Page { rows, next })
+    }
+
+    /// The keys of a row.
+    fn keys(&self, row: &Row) -> Result<Vec<Option<String>>, ReadError> {
+        let read: Vec<_> = self.read().collect();
+        let place = |key: &Sort| read.iter().position(|(name, _)| *name == key.column);
+        let keys = self.sort.iter().filter_map(|key| place(key).map(|place| (place, key.column_type)));
+        keys.map(|(place, column_type)| row.text(place, column_type)).collect()
+    }
+
+    /// The columns that are read: what rows show, then the keys that they do not show.
+    fn read(&self) -> impl Iterator<Item = (&str, ColumnType)> {
+        let shown = |key: &&Sort| self.fields.iter().any(|(name, _)| *name == key.column);
+        let keys = self.sort.iter().filter(move |key| !shown(key));
+        let fields = self.fields.iter().map(|(name, column_type)| (name.as_str(), *column_type));
+        fields.chain(keys.map(|key| (key.column.as_str(), key.column_type)))
     }
 
     fn statement(&self, tenant: &Tenant) -> Result<(String, Arguments), ReadError> {
@@ -250,24 +263,21 @@ impl Select {
             conditions.push(condition(&quoted(&filter.column)?, filter, &mut arguments));
         }
         let keys: Vec<String> = self.sort.iter().map(|key| quoted(&key.column)).collect::<Result<_, _>>()?;
-        let order = |before: &str| {
-            let one = |(key, sort): (&String, &Sort)| {
-                format!("{before}{key}{}", if sort.descending { " DESC" } else { "" })
-            };
-            keys.iter().zip(&self.sort).map(one).collect::<Vec<_>>().join(", ")
-        };
-        let mut names: Vec<String> =
-            self.fields.iter().map(|(name, _)| quoted(name)).collect::<Result<_, _>>()?;
-        let shown = names
+        // By their full names: plain ones would be those of the columns as they are shown.
+        let order = keys
             .iter()
-            .zip(&self.fields)
-            .map(|(name, (_, column_type))| format!("{} AS {name}", shown(name, *column_type)))
+            .zip(&self.sort)
+            .map(|(key, sort)| format!("t.{key}{}", if sort.descending { " DESC" } else { "" }))
             .collect::<Vec<_>>()
             .join(", ");
-        names.extend(keys.iter().cloned());
-        names.sort();
-        names.dedup();
-        let (names, source) = (names.join(", "), self.source(&mut arguments, &quoted)?);
+        let (mut names, mut shown) = (Vec::new(), Vec::new());
+        for (name, column_type) in self.read() {
+            let name = quoted(name)?;
+            shown.push(row::expression(&format!("t.{name}"), column_type));
+            names.push(name);
+        }
+        let (names, shown, source) =
+            (names.join(", "), shown.join(", "), self.source(&mut arguments, &quoted)?);
         // One more than wanted tells whether there are more.
         let limit = self.limit.saturating_add(1);
         let conditions = conditions.join(" AND ");
@@ -275,22 +285,18 @@ impl Select {
             None => vec![String::new()],
             Some(after) => keyset::ranges(&self.sort, &keys, after, &mut arguments),
         };
-        let inner_order = order("");
-        let branches: Vec<String> = ranges
-            .iter()
-            .map(|range| {
-                format!(
-                    "(SELECT {names} FROM {source} WHERE {conditions}{range} ORDER BY {inner_order} LIMIT {limit})"
-                )
-            })
-            .collect();
-        let last = keys.iter().map(|key| format!("t.{key}::text")).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "SELECT (SELECT row_to_json(j) FROM (SELECT {shown}) j)::text, ARRAY[{last}]\nFROM ({}) t\n\
-             ORDER BY {} LIMIT {limit}",
-            branches.join("\nUNION ALL "),
-            order("t."),
-        );
+        let found = match ranges.as_slice() {
+            [range] => format!("{source} t WHERE {conditions}{range}"),
+            ranges => {
+                let branch = |range| {
+                    format!(
+                        "(SELECT {names} FROM {source} t WHERE {conditions}{range} ORDER BY {order} LIMIT {limit})"
+                    )
+                };
+                format!("({}) t", ranges.iter().map(branch).collect::<Vec<_>>().join("\nUNION ALL "))
+            }
+        };
+        let sql = format!("SELECT {shown} FROM {found}\nORDER BY {order} LIMIT {limit}");
         Ok((sql, arguments))
     }
 }
@@ -325,7 +331,7 @@ impl Select {
         // The tenant of every statement is its first argument.
         Ok(format!(
             "(SELECT tenant, {names} FROM {view} WHERE tenant = $1 AND NOT id = ANY ({hidden})\n\
-             UNION ALL SELECT $1::text COLLATE \"C\", {} FROM unnest({}) AS s ({})) o",
+             UNION ALL SELECT $1::text COLLATE \"C\", {} FROM unnest({}) AS s ({}))",
             casts.join(", "),
             arrays.join(", "),
             aliases.join(", "),
@@ -351,17 +357,6 @@ fn condition(column: &str, filter: &Filter, arguments: &mut Arguments) -> String
         }
         Operator::Null if first == "true" => format!("{column} IS NULL"),
         Operator::Null => format!("{column} IS NOT NULL"),
-    }
-}
-
-/// How a column becomes JSON: no decimal by way of a binary float, and times as everywhere else in the API.
-fn shown(column: &str, column_type: ColumnType) -> String {
-    match column_type {
-        ColumnType::Numeric { .. } => format!("t.{column}::text"),
-        ColumnType::Timestamptz => {
-            format!(r#"to_char(t.{column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#)
-        }
-        _ => format!("t.{column}"),
     }
 }
 

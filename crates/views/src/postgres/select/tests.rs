@@ -78,7 +78,7 @@ fn hostile_names_stay_names() {
     hostile.view = r#"o"; DROP TABLE x; --"#.to_owned();
     hostile.fields[1].0 = r#"a" FROM secrets; --"#.to_owned();
     let sql = statement(&hostile);
-    assert!(sql.contains(r#"FROM "o""; DROP TABLE x; --" WHERE"#), "{sql}");
+    assert!(sql.contains(r#"FROM "o""; DROP TABLE x; --" t WHERE"#), "{sql}");
     assert!(sql.contains(r#"t."a"" FROM secrets; --""#), "{sql}");
 }
 
