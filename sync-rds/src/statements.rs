@@ -2,12 +2,14 @@
 //!
 //! ```sql
 //! WITH purged AS (SELECT … AS through FROM aqueduct_internal.purges …), applied AS (
-//!   INSERT INTO "orders__g1" AS t (…) SELECT … FROM unnest($1::text[], …) WHERE updated_at > through
+//!   INSERT INTO "orders__g1" AS t (…) SELECT … FROM (SELECT unnest($1::text[]), …) WHERE updated_at > through
 //!   ON CONFLICT (tenant, id) DO UPDATE SET … WHERE t.item_version < excluded.item_version
 //!   RETURNING t.tenant, t.id
 //! )
 //! SELECT number, through, tenant, id FROM (SELECT count(*) AS number FROM applied) AS counted LEFT JOIN applied ON number < …
 //! ```
+//!
+//! Arrays are unnested side by side in a `SELECT`, which Postgres does as it goes: as functions in `FROM` each would be stored first.
 //!
 //! One statement, whatever the number of rows, so that it is prepared once a connection. The guard makes any order and any
 //! repetition of batches end in the latest version; what comes back tells applied from stale. Mostly all or none are applied: then
@@ -165,8 +167,8 @@ impl Upsert {
         };
         let names = list(&|_, parameter| parameter.name.clone(), 0);
         let values = list(&|number, parameter| format!("c{number}{}", parameter.conversion), 0);
-        let arrays = list(&|number, parameter| format!("${number}::{}[]", parameter.sent_as), 0);
-        let aliases = list(&|number, _| format!("c{number}"), 0);
+        let arrays =
+            list(&|number, parameter| format!("unnest(${number}::{}[]) AS c{number}", parameter.sent_as), 0);
         let updates = list(&|_, Parameter { name, .. }| format!("{name} = excluded.{name}"), KEY_COLUMNS);
         let changes = list(
             &|number, Parameter { name, conversion, .. }| format!("{name} = c{number}{conversion}"),
@@ -185,7 +187,7 @@ impl Upsert {
              ), applied AS (\n\
              INSERT INTO {table} AS t ({names})\n\
              SELECT {values}\n\
-             FROM unnest({arrays}) AS s ({aliases})\n\
+             FROM (SELECT {arrays}) AS s\n\
              WHERE c6 > coalesce((SELECT through FROM purged), c6 - 1)\n\
              ON CONFLICT (tenant, id) DO UPDATE SET {updates}\n\
              WHERE t.item_version {older} excluded.item_version\n\
@@ -197,7 +199,7 @@ impl Upsert {
         let update = format!(
             "WITH applied AS (\n\
              UPDATE {table} AS t SET {changes}\n\
-             FROM unnest({arrays}) AS s ({aliases})\n\
+             FROM (SELECT {arrays}) AS s\n\
              WHERE t.tenant = c1 AND t.id = c2 AND t.item_version {older} c3\n\
              RETURNING t.tenant, t.id\n\
              )\n\
