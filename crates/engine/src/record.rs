@@ -46,17 +46,30 @@ struct Body {
     /// Names and values of the headers, the key, the value.
     bytes: Box<[u8]>,
     headers: Box<[HeaderSpan]>,
+    /// Which header says the version; the last one where several do.
+    version_header: Option<usize>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     unreadable_headers: bool,
 }
 
-/// Where in a body's bytes a header ends; it begins where the one before ended.
+/// Where in a body's bytes a header ends; it begins where the one before ended. A record is never as large as four gigabytes, and has
+/// a dozen of these.
 #[derive(Clone, Copy)]
 struct HeaderSpan {
-    name_end: usize,
-    value_end: usize,
+    name_end: u32,
+    value_end: u32,
     has_value: bool,
+}
+
+impl HeaderSpan {
+    fn name_end(self) -> usize {
+        self.name_end as usize
+    }
+
+    fn value_end(self) -> usize {
+        self.value_end as usize
+    }
 }
 
 impl Record {
@@ -72,13 +85,15 @@ impl Record {
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let of_headers: usize = parts.headers.iter().map(|(name, value)| name.len() + length(*value)).sum();
         let mut bytes = Vec::with_capacity(of_headers + length(parts.key) + length(parts.value));
+        let end = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let headers = parts.headers.iter().map(|(name, value)| {
             bytes.extend_from_slice(name.as_bytes());
-            let name_end = bytes.len();
+            let name_end = end(&bytes);
             bytes.extend_from_slice(value.unwrap_or_default());
-            HeaderSpan { name_end, value_end: bytes.len(), has_value: value.is_some() }
+            HeaderSpan { name_end, value_end: end(&bytes), has_value: value.is_some() }
         });
         let headers = headers.collect();
+        let version_header = parts.headers.iter().rposition(|(name, _)| *name == headers::ITEM_VERSION);
         let mut add = |part: Option<&[u8]>| {
             let start = bytes.len();
             bytes.extend_from_slice(part?);
@@ -86,7 +101,7 @@ impl Record {
         };
         let (key, value) = (add(parts.key), add(parts.value));
         let unreadable_headers = parts.unreadable_headers;
-        let body = Body { bytes: bytes.into(), headers, key, value, unreadable_headers };
+        let body = Body { bytes: bytes.into(), headers, version_header, key, value, unreadable_headers };
         Record { topic, partition, offset, timestamp, body: Arc::new(body) }
     }
 
@@ -126,9 +141,10 @@ impl Record {
 
     fn raw_header(&self, index: usize) -> (&[u8], Option<&[u8]>) {
         let Body { bytes, headers, .. } = &*self.body;
-        let start = index.checked_sub(1).map_or(0, |before| headers[before].value_end);
-        let HeaderSpan { name_end, value_end, has_value } = headers[index];
-        (&bytes[start..name_end], has_value.then(|| &bytes[name_end..value_end]))
+        let start = index.checked_sub(1).map_or(0, |before| headers[before].value_end());
+        let span = headers[index];
+        let value = || &bytes[span.name_end()..span.value_end()];
+        (&bytes[start..span.name_end()], span.has_value.then(value))
     }
 
     /// The value of a header; of the last one where the name stands more than once.
@@ -189,7 +205,8 @@ impl Record {
     /// The version of its item, from the header or else from the value; `None` when neither says one.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
-        version_said(self.header(headers::ITEM_VERSION), self.value())
+        let said = self.body.version_header.and_then(|index| self.raw_header(index).1);
+        version_said(said, self.value())
     }
 
     /// Bytes that it takes in memory, for limits.
