@@ -9,7 +9,7 @@ use aqueduct_contract::Worker;
 use aqueduct_views::{Error, Generation, Registry};
 use jiff::Timestamp;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Purger;
@@ -54,7 +54,9 @@ pub(crate) struct Task<R> {
 impl<R: Registry> Task<R> {
     /// Until the process is to stop. Whatever fails is tried again.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let mut ticks = interval(self.every);
+        // Processes that start together, as after a deployment, do not all begin at once.
+        let first = Instant::now() + self.every.mul_f64(rand::random());
+        let mut ticks = interval_at(first, self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let round = async {

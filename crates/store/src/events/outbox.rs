@@ -1,6 +1,7 @@
 //! The outbox: rows whose event is not known to be in Kafka carry the marker `outbox`, the shard of their item.
 
 use aqueduct_contract::{ItemKey, Version};
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
@@ -12,6 +13,9 @@ use crate::{Error, Result};
 
 /// Shards of the index: enough that none is hot, few enough to visit in turn.
 pub(crate) const SHARDS: u8 = 64;
+
+/// Where the event of a row stands.
+const STANDS_AT: &str = "SET kafka_partition = :partition, kafka_offset = :offset";
 
 /// The shard of an item: all its versions have one, so that a sweep sees them together. FNV-1a.
 pub(super) fn shard(key: &ItemKey) -> u8 {
@@ -65,16 +69,9 @@ impl EventStore {
     /// would make a row where there is none.
     pub(crate) async fn unmark(&self, key: &ItemKey, version: Version, at: Published) -> Result<Unmarked> {
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("item", text(key.to_string()))
-            .key("version", number(version))
-            .update_expression("REMOVE #outbox SET kafka_partition = :partition, kafka_offset = :offset")
-            .condition_expression("attribute_exists(#outbox)")
-            .expression_attribute_names("#outbox", "outbox")
-            .expression_attribute_values(":partition", number(at.partition))
-            .expression_attribute_values(":offset", number(at.offset));
+            .stands_at(key, version, at)
+            .update_expression(format!("REMOVE #outbox {STANDS_AT}"))
+            .condition_expression("attribute_exists(#outbox)");
         match update.send().await {
             Ok(_) => Ok(Unmarked::Now),
             Err(error) if condition_failed(&error) => Ok(Unmarked::Before),
@@ -85,22 +82,27 @@ impl EventStore {
     /// Notes that an event which was published stands elsewhere now. One that carries the marker is left as it is.
     pub(crate) async fn moved(&self, key: &ItemKey, version: Version, to: Published) -> Result<()> {
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("item", text(key.to_string()))
-            .key("version", number(version))
-            .update_expression("SET kafka_partition = :partition, kafka_offset = :offset")
+            .stands_at(key, version, to)
+            .update_expression(STANDS_AT)
             .condition_expression("attribute_exists(#item) AND attribute_not_exists(#outbox)")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_names("#outbox", "outbox")
-            .expression_attribute_values(":partition", number(to.partition))
-            .expression_attribute_values(":offset", number(to.offset));
+            .expression_attribute_names("#item", "item");
         match update.send().await {
             Ok(_) => Ok(()),
             Err(error) if condition_failed(&error) => Ok(()),
             Err(error) => Err(Error::of(error)),
         }
+    }
+
+    /// An update of a version, with the values of [`STANDS_AT`] and the name of the marker.
+    fn stands_at(&self, key: &ItemKey, version: Version, at: Published) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("item", text(key.to_string()))
+            .key("version", number(version))
+            .expression_attribute_names("#outbox", "outbox")
+            .expression_attribute_values(":partition", number(at.partition))
+            .expression_attribute_values(":offset", number(at.offset))
     }
 
     /// The item whose event has waited longest to be published, and when it was written; `None` when none waits. As the index
