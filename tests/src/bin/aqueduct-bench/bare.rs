@@ -154,9 +154,10 @@ impl Row {
 
 const UPSERT: &str = "INSERT INTO bare AS t \
      SELECT c1, c2, c3, c4, c5::timestamptz, c6::timestamptz, c7, c8, c9, c10, c11::numeric, c12, c13::date, c14, c15::jsonb \
-     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
-       $10::text[], $11::text[], $12::integer[], $13::text[], $14::boolean[], $15::text[]) \
-       AS s (c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15) \
+     FROM (SELECT unnest($1::text[]) AS c1, unnest($2::text[]) AS c2, unnest($3::bigint[]) AS c3, unnest($4::boolean[]) AS c4, \
+       unnest($5::text[]) AS c5, unnest($6::text[]) AS c6, unnest($7::text[]) AS c7, unnest($8::text[]) AS c8, \
+       unnest($9::text[]) AS c9, unnest($10::text[]) AS c10, unnest($11::text[]) AS c11, unnest($12::integer[]) AS c12, \
+       unnest($13::text[]) AS c13, unnest($14::boolean[]) AS c14, unnest($15::text[]) AS c15) AS s \
      ON CONFLICT (tenant, id) DO UPDATE SET item_version = excluded.item_version, deleted = excluded.deleted, \
        created_at = excluded.created_at, updated_at = excluded.updated_at, customer_id = excluded.customer_id, \
        customer_name = excluded.customer_name, status = excluded.status, currency = excluded.currency, total = excluded.total, \

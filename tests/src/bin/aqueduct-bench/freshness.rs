@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use aqueduct_cli::swap::Store;
 use aqueduct_contract::{Names, Worker};
 use aqueduct_service::Settings;
 use aqueduct_store::kafka::Group;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::measured::Site;
-use crate::rebuild::{self, Store};
+use crate::rebuild;
 use crate::topic::{Load, attributes};
 use crate::{Line, Rig, model, rounded};
 

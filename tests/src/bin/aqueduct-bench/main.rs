@@ -19,6 +19,7 @@ mod topic;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use aqueduct_cli::swap::Store;
 use aqueduct_contract::{EVENT_PARTITIONS, Names};
 use aqueduct_tests::{Fleet, Private, Program, Server, Servers, SetUp};
 use clap::{Args, Parser, Subcommand};
@@ -26,7 +27,6 @@ use futures::future::try_join_all;
 use serde::Serialize;
 
 use crate::measured::{Measured, Process, Role, Site};
-use crate::rebuild::Store;
 use crate::topic::Load;
 
 /// Measures the fleet against what its libraries can do at best

@@ -5,28 +5,13 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use aqueduct_cli::swap::Store;
 use aqueduct_tests::binaries;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::measured::{Measured, Usage};
 use crate::topic::Load;
-
-/// A store, as the command names it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Store {
-    Postgres,
-    OpenSearch,
-}
-
-impl Store {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Store::Postgres => "postgres",
-            Store::OpenSearch => "opensearch",
-        }
-    }
-}
 
 /// Loads a new generation from the topic; from the start of the process. There are no fewer items than those of `load`.
 pub(crate) async fn load(store: Store, settings: &Path, load: &Load) -> Result<Measured> {
