@@ -3,13 +3,15 @@
 use ::opensearch::http::Method;
 use ::opensearch::http::headers::HeaderMap;
 use ::opensearch::http::request::JsonBody;
-use aqueduct_contract::{Item, Names};
+use aqueduct_contract::{Item, Names, Version, Worker};
 use aqueduct_engine::{Record, Sink};
 use aqueduct_model::Model;
 use aqueduct_service::Settings;
-use aqueduct_store::setup;
+use aqueduct_store::letters::State;
+use aqueduct_store::{Letter, setup};
 use aqueduct_sync_rds::sink::TableSink;
 use aqueduct_sync_search::sink::IndexSink;
+use aqueduct_tests::{PATIENCE, eventually};
 use aqueduct_views::{opensearch, postgres};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -62,6 +64,31 @@ impl Stage {
         self.tables.apply(&batch).await.unwrap();
         self.index.apply(&batch).await.unwrap();
         self.opensearch(Method::Post, "{}orders/_refresh", None).await;
+    }
+
+    /// Has the worker set aside the first version of the order `id`, once it is published.
+    pub(super) async fn set_aside(&self, worker: Worker, id: &str) {
+        let (key, version) = (self.app.key("ORDER", id), Version::FIRST);
+        let published = eventually("the event is published", PATIENCE, async || {
+            self.app.events.at(&key, version).await.unwrap()?.published
+        })
+        .await;
+        let names = Names::new(&self.settings.prefix);
+        let letter = Letter {
+            group: names.view_group(worker, "orders", 1),
+            topic: names.events_topic(key.type_name()),
+            partition: published.partition,
+            offset: published.offset,
+            item: key.to_string(),
+            version: Some(version),
+            code: "RowRefused".into(),
+            message: "a secret of the table".into(),
+            attempts: 1,
+            redrives: 0,
+            filed_at: jiff::Timestamp::now(),
+            state: State::Open,
+        };
+        self.app.letters.put(&letter).await.unwrap();
     }
 
     /// Asks OpenSearch itself; `{}` in the path stands for the prefix of the test.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use aqueduct_store::Letter;
-use aqueduct_store::letters::State;
+use aqueduct_contract::Worker;
 use aqueduct_views::postgres;
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -114,28 +113,8 @@ async fn what_stood_for_an_item_that_was_deleted_may_be_gone() {
 async fn a_dead_letter_ends_the_wait() {
     let stage = Stage::publishing().await;
     let token = write(&stage, "o", "Ann").await;
-    let key = stage.app.key("ORDER", "o");
-    let version = 1_u64.try_into().unwrap();
-    let published = aqueduct_tests::eventually("the event is published", Duration::from_secs(20), || async {
-        stage.app.events.at(&key, version).await.unwrap()?.published
-    })
-    .await;
-    for worker in ["sync-rds", "sync-search"] {
-        let letter = Letter {
-            group: format!("{}.{worker}.orders.g1", stage.settings.prefix),
-            topic: format!("{}.order.events", stage.settings.prefix),
-            partition: published.partition,
-            offset: published.offset,
-            item: key.to_string(),
-            version: Some(version),
-            code: "RowRefused".into(),
-            message: "a secret of the table".into(),
-            attempts: 1,
-            redrives: 0,
-            filed_at: jiff::Timestamp::now(),
-            state: State::Open,
-        };
-        stage.app.letters.put(&letter).await.unwrap();
+    for worker in [Worker::SyncRds, Worker::SyncSearch] {
+        stage.set_aside(worker, "o").await;
     }
     let answers = tokio::time::timeout(Duration::from_secs(15), read(&stage, &token, "20")).await;
     for answer in answers.expect("no wait for what will not come") {

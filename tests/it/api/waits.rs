@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use aqueduct_contract::Event;
-use aqueduct_store::Letter;
-use aqueduct_store::letters::State;
+use aqueduct_contract::{Event, Worker};
 use aqueduct_tests::{Fleet, PATIENCE, eventually, servers};
 use reqwest::{Method, RequestBuilder};
 use rustix::process::Signal;
@@ -116,27 +114,8 @@ async fn a_version_that_is_set_aside_ends_the_wait_and_is_named() {
     let stage = Stage::publishing().await;
     let writing = create(&stage, "20");
     let setting_aside = async {
-        let event = stored(&stage, 1).await;
-        let key = &event.item.key;
-        let published = eventually("it is published", Duration::from_secs(20), || async {
-            stage.app.events.at(key, event.item.version).await.unwrap()?.published
-        })
-        .await;
-        let letter = Letter {
-            group: format!("{}.sync-rds.orders.g1", stage.settings.prefix),
-            topic: format!("{}.order.events", stage.settings.prefix),
-            partition: published.partition,
-            offset: published.offset,
-            item: key.to_string(),
-            version: Some(event.item.version),
-            code: "RowRefused".into(),
-            message: "a secret of the table".into(),
-            attempts: 1,
-            redrives: 0,
-            filed_at: jiff::Timestamp::now(),
-            state: State::Open,
-        };
-        stage.app.letters.put(&letter).await.unwrap();
+        stored(&stage, 1).await;
+        stage.set_aside(Worker::SyncRds, "o").await;
     };
     let (accepted, ()) =
         tokio::time::timeout(Duration::from_secs(15), async { tokio::join!(writing, setting_aside) })
