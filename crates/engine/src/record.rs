@@ -46,8 +46,6 @@ struct Body {
     /// Names and values of the headers, the key, the value.
     bytes: Box<[u8]>,
     headers: Box<[HeaderSpan]>,
-    /// Which header says the version; the last one where several do.
-    version_header: Option<usize>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     unreadable_headers: bool,
@@ -93,7 +91,6 @@ impl Record {
             HeaderSpan { name_end, value_end: end(&bytes), has_value: value.is_some() }
         });
         let headers = headers.collect();
-        let version_header = parts.headers.iter().rposition(|(name, _)| *name == headers::ITEM_VERSION);
         let mut add = |part: Option<&[u8]>| {
             let start = bytes.len();
             bytes.extend_from_slice(part?);
@@ -101,7 +98,7 @@ impl Record {
         };
         let (key, value) = (add(parts.key), add(parts.value));
         let unreadable_headers = parts.unreadable_headers;
-        let body = Body { bytes: bytes.into(), headers, version_header, key, value, unreadable_headers };
+        let body = Body { bytes: bytes.into(), headers, key, value, unreadable_headers };
         Record { topic, partition, offset, timestamp, body: Arc::new(body) }
     }
 
@@ -205,8 +202,7 @@ impl Record {
     /// The version of its item, from the header or else from the value; `None` when neither says one.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
-        let said = self.body.version_header.and_then(|index| self.raw_header(index).1);
-        version_said(said, self.value())
+        version_said(self.header(headers::ITEM_VERSION), self.value())
     }
 
     /// Bytes that it takes in memory, for limits.

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! "After these keys" is a union of ranges, one a key, and not one condition with `OR`: each is a range of an index, so that
-//! the thousandth page costs what the first does. Most pages are one range, read from the view itself. Null sorts as in Postgres, as if it were larger than any value.
+//! the thousandth page costs what the first does. Most pages are one range, read from the view itself. Null sorts as in Postgres, as if
+//! it were larger than any value.
 //!
 //! Names are quoted, values are parameters. They are text, cast in the statement; [`value`] has refused before what a cast
 //! would not take.
