@@ -168,12 +168,8 @@ impl DataTable {
         Ok(Page { items, next: after })
     }
 
-    /// Every item, deleted or not, in no order, with one page in memory.
-    pub fn all(&self) -> impl Stream<Item = Result<Item>> + '_ {
-        self.segment(0, 1)
-    }
-
-    /// The items in one of `segments` parts of the table, which are read side by side; otherwise as [`all`](DataTable::all).
+    /// The items in one of `segments` parts of the table, which can be read side by side; deleted or not, in no order, with one page
+    /// in memory.
     pub fn segment(&self, segment: i32, segments: i32) -> impl Stream<Item = Result<Item>> + '_ {
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
         let pages = scan.segment(segment).total_segments(segments).into_paginator().items().send();

@@ -2,7 +2,7 @@
 
 use aqueduct_contract::{Item, ItemKey, RawItem, Tenant};
 use aqueduct_store::{DataTable, data};
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use aqueduct_views::definition::canonical;
@@ -10,7 +10,7 @@ use aqueduct_views::definition::canonical;
 use crate::buckets::{Buckets, Differing, Share, bucket_of};
 
 use crate::difference::{Kind, differing_paths};
-use crate::scan::SEGMENTS;
+use crate::scan::{READERS, SEGMENTS};
 use crate::{BATCH, Error, READS};
 
 /// The `data` table.
@@ -27,21 +27,20 @@ impl Data {
 
     /// Digests of what it holds.
     pub(crate) async fn digests(&self, tenant: Option<&Tenant>) -> Result<Buckets, Error> {
-        let segments = (0..SEGMENTS).map(|segment| async move {
-            let mut buckets = Buckets::default();
-            let mut items = std::pin::pin!(self.0.segment(segment, SEGMENTS));
-            while let Some(item) = items.try_next().await? {
-                if tenant.is_none_or(|tenant| tenant == item.key.tenant()) {
-                    buckets.add(bucket_of(item.key.tenant(), item.key.id().as_str()), share_of(&item));
-                }
+        let mut buckets = Buckets::default();
+        let mut items = std::pin::pin!(self.items());
+        while let Some(item) = items.try_next().await? {
+            if tenant.is_none_or(|tenant| tenant == item.key.tenant()) {
+                buckets.add(bucket_of(item.key.tenant(), item.key.id().as_str()), share_of(&item));
             }
-            Ok::<_, Error>(buckets)
-        });
-        let mut all = Buckets::default();
-        for buckets in futures::future::try_join_all(segments).await? {
-            all.merge(&buckets);
         }
-        Ok(all)
+        Ok(buckets)
+    }
+
+    fn items(&self) -> impl Stream<Item = aqueduct_store::Result<Item>> + '_ {
+        stream::iter(0..SEGMENTS)
+            .map(|segment| self.0.segment(segment, SEGMENTS).boxed())
+            .flatten_unordered(READERS)
     }
 
     pub(crate) async fn compare(&self, items: &[Item]) -> Result<Vec<(ItemKey, Kind)>, Error> {
@@ -78,7 +77,7 @@ impl Data {
         tenant: Option<&'a Tenant>,
         buckets: &'a Differing,
     ) -> BoxStream<'a, Result<Vec<ItemKey>, Error>> {
-        let keys = self.0.all().map_ok(|item| item.key);
+        let keys = self.items().map_ok(|item| item.key);
         let keys = keys.try_filter(move |key| {
             let chosen = tenant.is_none_or(|tenant| tenant == key.tenant()) && buckets.contains(key);
             async move { chosen }

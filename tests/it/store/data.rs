@@ -117,7 +117,7 @@ async fn all_shows_every_item_with_the_deleted() {
         let created = event(&order(&format!("{number}")), 1, json!({ "filler": "x".repeat(30_000) }));
         data.put_if_newer(&if number == 7 { deleted(created) } else { created }).await.unwrap();
     }
-    let all: Vec<_> = data.all().try_collect().await.unwrap();
+    let all: Vec<_> = data.segment(0, 1).try_collect().await.unwrap();
     assert_eq!(all.len(), 60);
     assert_eq!(all.iter().filter(|item| item.deleted).count(), 1);
 }

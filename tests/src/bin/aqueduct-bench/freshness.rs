@@ -22,12 +22,12 @@ use crate::topic::{Load, attributes};
 use crate::{Line, Rig, model, rounded};
 
 const RATE: u32 = 100;
-/// How often a search looks for the documents that were not found yet.
+/// How often a search looks for new documents.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a row or document may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Commands before those that count: servers are slow at first.
-const WARM_UP: u64 = 1000;
+/// Commands before those that count: the servers' code is compiled meanwhile, which takes what the fleet needs of two cores.
+const WARM_UP: u64 = 20_000;
 
 /// At 100 commands a second, for as long as so many take.
 pub(crate) async fn run(servers: &Servers, commands: u64) -> Result<Vec<Line>> {
@@ -115,7 +115,7 @@ impl Watched {
         tokio::spawn(rows_seen(listen(&fleet.settings).await?, told));
         let mut watched =
             Watched { fleet, client: reqwest::Client::new(), sent: 0, tell, seen: HashMap::new() };
-        // As fast as it goes, which no rate is: servers compile their code meanwhile.
+        // As fast as it goes, which no rate is.
         let first: Vec<_> = (0..WARM_UP).map(|_| watched.send()).collect();
         stream::iter(first).buffer_unordered(8).try_for_each(async |_| Ok(())).await?;
         Ok(watched)
@@ -223,41 +223,49 @@ async fn rows_seen(mut listener: PgListener, tell: mpsc::UnboundedSender<(String
     }
 }
 
-/// When a search found each of the items, by id. One search for all that are missing: many would be a load of their own.
+/// When a search found each of the items, by id. One search counts all documents, which costs nothing until a refresh has shown
+/// more; then one finds which. To search for each all the time would be a load of its own.
 async fn documents_found(
     client: reqwest::Client,
     settings: Settings,
     mut answered: mpsc::UnboundedReceiver<(String, Instant)>,
 ) -> Result<HashMap<String, Instant>> {
     let opensearch = &settings.opensearch;
-    let url =
-        format!("{}/{}orders/_search?filter_path=hits.hits.fields", opensearch.url, opensearch.index_prefix);
+    let url = format!("{}/{}orders/_search", opensearch.url, opensearch.index_prefix);
+    let search = async |query: Value| {
+        let answer = client.post(&url).json(&query).send().await?.error_for_status()?;
+        anyhow::Ok((answer.json::<Value>().await?, Instant::now()))
+    };
     let (mut missing, mut found) = (HashMap::<String, Instant>::new(), HashMap::new());
+    let mut documents = Value::Null;
     let mut ticks = interval(SEARCH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        while let Ok((id, at)) = answered.try_recv() {
-            missing.insert(id, at);
+        let (counted, at) = search(json!({ "size": 0, "track_total_hits": true })).await?;
+        while let Ok((id, answered)) = answered.try_recv() {
+            missing.insert(id, answered);
         }
-        if missing.is_empty() {
-            if answered.is_closed() && answered.is_empty() {
-                return Ok(found);
+        let all_answered = answered.is_closed() && answered.is_empty();
+        if all_answered && missing.is_empty() {
+            return Ok(found);
+        }
+        let counted = &counted["hits"]["total"]["value"];
+        // At the end in any case: what was found before its answer came was not counted for it.
+        if all_answered || documents != *counted {
+            documents = counted.clone();
+            let ids: Vec<&String> = missing.keys().collect();
+            let query = json!({ "size": ids.len(), "_source": false, "fields": ["id"], "query": { "terms": { "id": ids } } });
+            let (answer, _) = search(query).await?;
+            for hit in answer["hits"]["hits"].as_array().into_iter().flatten() {
+                let id = hit["fields"]["id"][0].as_str().unwrap_or_default();
+                if missing.remove(id).is_some() {
+                    found.insert(id.to_owned(), at);
+                }
             }
-            continue;
         }
-        let ids: Vec<&String> = missing.keys().collect();
-        let query = json!({ "size": ids.len(), "_source": false, "fields": ["id"], "query": { "terms": { "id": ids } } });
-        let answer: Value = client.post(&url).json(&query).send().await?.error_for_status()?.json().await?;
-        let now = Instant::now();
-        for hit in answer["hits"]["hits"].as_array().into_iter().flatten() {
-            let id = hit["fields"]["id"][0].as_str().unwrap_or_default();
-            if missing.remove(id).is_some() {
-                found.insert(id.to_owned(), now);
-            }
-        }
-        for (id, at) in &missing {
-            ensure!(at.elapsed() < PATIENCE, "{id} was not found for {PATIENCE:?}");
+        for (id, answered) in &missing {
+            ensure!(answered.elapsed() < PATIENCE, "{id} was not found for {PATIENCE:?}");
         }
     }
 }

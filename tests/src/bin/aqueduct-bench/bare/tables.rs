@@ -1,6 +1,5 @@
 //! The bounds of reads: whole tables, and the queries that requests become, through the clients that the fleet has.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -15,8 +14,9 @@ use crate::measured::{Measured, Site};
 use crate::reads::{HITS, ROWS, code, each_item};
 use crate::topic;
 
-/// Parts of a table that are scanned at once: as many as verify does.
-const SEGMENTS: i32 = 4;
+/// Parts of a table, and how many are read at once: as verify does.
+const SEGMENTS: i32 = 64;
+const READERS: usize = 4;
 
 /// Selects all rows of Postgres, and meanwhile scans all events of DynamoDB.
 pub(crate) async fn all(site: &Site) -> Result<Measured> {
@@ -24,20 +24,18 @@ pub(crate) async fn all(site: &Site) -> Result<Measured> {
     let (client, table) = (settings.dynamodb.connect().await, Names::new(&settings.prefix).table("events"));
     let pool = settings.postgres.connect_lazy()?;
     let begun = Instant::now();
-    let mut segments = JoinSet::new();
-    for segment in 0..SEGMENTS {
-        let scan = client.scan().table_name(&table).consistent_read(true);
-        let scan = scan.segment(segment).total_segments(SEGMENTS);
-        segments.spawn(async move {
-            let (mut items, mut after) = (0, None::<HashMap<String, AttributeValue>>);
-            loop {
-                let page = scan.clone().set_exclusive_start_key(after).send().await?;
-                items += u64::try_from(page.items().len())?;
-                after = page.last_evaluated_key;
-                if after.is_none() {
-                    return anyhow::Ok(items);
+    let mut readers = JoinSet::new();
+    for reader in 0..READERS {
+        let scan = client.scan().table_name(&table).consistent_read(true).total_segments(SEGMENTS);
+        readers.spawn(async move {
+            let mut items = 0;
+            for segment in (0..SEGMENTS).skip(reader).step_by(READERS) {
+                let mut pages = scan.clone().segment(segment).into_paginator().send();
+                while let Some(page) = pages.try_next().await? {
+                    items += u64::try_from(page.items().len())?;
                 }
             }
+            anyhow::Ok(items)
         });
     }
     let rows = tokio::spawn(async move {
@@ -48,8 +46,8 @@ pub(crate) async fn all(site: &Site) -> Result<Measured> {
         anyhow::Ok(rows)
     });
     let (mut items, rows) = (0, rows.await??);
-    while let Some(of_segment) = segments.join_next().await {
-        items += of_segment??;
+    while let Some(of_reader) = readers.join_next().await {
+        items += of_reader??;
     }
     let took = begun.elapsed();
     ensure!(items == site.load.items && rows == items, "{items} events and {rows} rows");
