@@ -110,7 +110,7 @@ async fn a_list_is_one_tenants_one_types_in_order_without_the_deleted() {
 }
 
 #[tokio::test]
-async fn all_shows_every_item_with_the_deleted() {
+async fn a_segment_shows_every_item_with_the_deleted() {
     let fleet = Fleet::new(5).await;
     let data = fleet.data();
     for number in 0..60 {

@@ -234,7 +234,7 @@ async fn documents_found(
     let url = format!("{}/{}orders/_search", opensearch.url, opensearch.index_prefix);
     let search = async |query: Value| {
         let answer = client.post(&url).json(&query).send().await?.error_for_status()?;
-        anyhow::Ok((answer.json::<Value>().await?, Instant::now()))
+        anyhow::Ok(answer.json::<Value>().await?)
     };
     let (mut missing, mut found) = (HashMap::<String, Instant>::new(), HashMap::new());
     let mut documents = Value::Null;
@@ -242,7 +242,8 @@ async fn documents_found(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (counted, at) = search(json!({ "size": 0, "track_total_hits": true })).await?;
+        let counted = search(json!({ "size": 0, "track_total_hits": true })).await?;
+        let at = Instant::now();
         while let Ok((id, answered)) = answered.try_recv() {
             missing.insert(id, answered);
         }
@@ -256,7 +257,7 @@ async fn documents_found(
             documents = counted.clone();
             let ids: Vec<&String> = missing.keys().collect();
             let query = json!({ "size": ids.len(), "_source": false, "fields": ["id"], "query": { "terms": { "id": ids } } });
-            let (answer, _) = search(query).await?;
+            let answer = search(query).await?;
             for hit in answer["hits"]["hits"].as_array().into_iter().flatten() {
                 let id = hit["fields"]["id"][0].as_str().unwrap_or_default();
                 if missing.remove(id).is_some() {
