@@ -46,6 +46,7 @@ use clap::ValueEnum;
 use crate::rate::Rate;
 use crate::swap::{self, Store};
 use building::Building;
+use pace::Share;
 use plan::Source;
 use progress::Metrics;
 use registry::{Registry, wanted};
@@ -76,6 +77,9 @@ pub struct Args {
     /// Events a second at most, such as 5000/s
     #[arg(long, value_name = "N/s")]
     rate: Option<Rate>,
+    /// How much of the time it works while events arrive for the live read models: they share the stores and the brokers
+    #[arg(long, value_name = "PERCENT", default_value = "10%")]
+    share: Share,
     /// Memory for the keys of items; a topic with more is read several times
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     memory: ByteSize,

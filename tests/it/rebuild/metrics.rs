@@ -1,5 +1,7 @@
 //! What a rebuild shows on `/metrics` while it runs.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use anyhow::{Context, Result};
 use aqueduct_tests::{PATIENCE, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -10,7 +12,7 @@ use super::{ALONE, Mint};
 async fn a_rebuild_shows_how_fast_it_is_and_what_is_left() -> Result<()> {
     let mint = Mint::open(&ALONE).await?;
     mint.strike().await?;
-    let arguments = ["coins", "--in", "postgres", "--rate", "5/s", "--metrics-listen", "127.0.0.1:0"];
+    let arguments = ["coins", "--in", "postgres", "--rate", "2/s", "--metrics-listen", "127.0.0.1:0"];
     let mut rebuild = mint.spawn(&arguments).await?;
     let mut lines = BufReader::new(rebuild.stderr.take().context("stderr")?).lines();
     let url = loop {
@@ -45,6 +47,15 @@ async fn a_rebuild_shows_how_fast_it_is_and_what_is_left() -> Result<()> {
     {
         assert!(look(shown).await.is_some(), "{shown}");
     }
+    // Nobody writes: all of the time is its own. Until somebody does.
+    above("aqueduct_rebuild_share", 0.99).await;
+    let coins = AtomicU32::new(0);
+    eventually("it gives way to live events", PATIENCE, async || {
+        let coin = coins.fetch_add(1, Ordering::Relaxed);
+        mint.coin(&format!("live-{coin}"), &[("1.00", 1)]).await.ok()?;
+        look("aqueduct_rebuild_share").await.filter(|share| (*share - 0.1).abs() < 1e-9)
+    })
+    .await;
     rebuild.kill().await?;
     mint.fleet.stop().await
 }

@@ -83,7 +83,7 @@ impl Building<'_> {
             eprintln!("{}: goes on as it was begun, from {:?}", self.name(), plan.source);
         }
         let done = Done::of(&noted.units)?;
-        let progress = Progress::new(&self.name(), Pace::new(self.args.rate), self.metrics);
+        let progress = Progress::new(&self.name(), Pace::new(self.args.rate, self.args.share), self.metrics);
         let progress = Arc::new(progress);
         let held = hold(&claim, &progress);
         let worked = tokio::select! {
@@ -205,17 +205,20 @@ impl Building<'_> {
     async fn watch(&self, progress: &Progress) -> std::convert::Infallible {
         let mut looks = interval(BEAT);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen = None;
         loop {
             looks.tick().await;
             let Ok(all) = self.registry.generations().await else { continue };
-            let mut lag = 0;
+            let (mut lag, mut ends) = (0, 0);
             for generation in all.iter().filter(|generation| generation.is_consumed()) {
                 let (_, group) = self.store.group(self.settings, generation);
                 // Who cannot be asked now is asked again.
                 let Ok(positions) = group.positions().await else { continue };
                 lag += positions.iter().map(kafka::Position::lag).sum::<i64>();
+                ends += positions.iter().map(|at| at.end).sum::<i64>();
             }
-            progress.pace.lags(lag);
+            let arrive = seen.replace(ends).is_none_or(|seen| seen != ends);
+            progress.pace.lags(lag, arrive);
         }
     }
 }

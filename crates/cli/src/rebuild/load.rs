@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::aside::Aside;
 use super::index::Index;
+use super::pace::Pace;
 use super::plan::{Done, Plan};
 use super::progress::Progress;
 use super::source::Sources;
@@ -113,7 +114,7 @@ impl Load {
     }
 
     async fn write(&self, to: &mut To<'_>, batch: Vec<Record>) -> Result<Counts> {
-        let written = to.write(&batch, &self.progress).await?;
+        let written = to.write(&batch, &self.progress.pace).await?;
         let failed: Vec<(&Record, &Reason)> =
             written.failed.iter().map(|Failed { index, reason }| (&batch[*index], reason)).collect();
         self.aside.allows(batch.len(), &failed)?;
@@ -134,7 +135,7 @@ impl Load {
         let mut than = record.version();
         while let Some(failed) = than {
             let Some((version, below)) = self.aside.below(record, failed).await? else { break };
-            let written = to.write(std::slice::from_ref(&below), &self.progress).await?;
+            let written = to.write(std::slice::from_ref(&below), &self.progress.pace).await?;
             if written.failed.is_empty() {
                 return Ok(written);
             }
@@ -158,10 +159,33 @@ impl<'t> To<'t> {
         })
     }
 
-    async fn write(&mut self, records: &[Record], progress: &Progress) -> Result<Written, Outage> {
+    /// Writes the records that can be written, a few at a time while others need the store.
+    async fn write(&mut self, records: &[Record], pace: &Pace) -> Result<Written, Outage> {
+        let mut written = Written::default();
+        let mut from = 0;
+        while from < records.len() {
+            let left = records.len() - from;
+            let piece = &records[from..][..if pace.share() < 1.0 { left.min(self.piece()) } else { left }];
+            let begun = Instant::now();
+            written.add(from, self.write_piece(piece, pace).await?);
+            from += piece.len();
+            tokio::time::sleep(pace.rest(begun, Instant::now())).await;
+        }
+        Ok(written)
+    }
+
+    async fn write_piece(&mut self, records: &[Record], pace: &Pace) -> Result<Written, Outage> {
         match self {
             To::Table(writing) => writing.write(records).await,
-            To::Index(index) => index.write(records, &progress.pace).await,
+            To::Index(index) => index.write(records, pace).await,
+        }
+    }
+
+    /// Records that take some milliseconds.
+    fn piece(&self) -> usize {
+        match self {
+            To::Table(_) => 500,
+            To::Index(_) => 100,
         }
     }
 

@@ -25,6 +25,7 @@ pub(super) struct Metrics {
     letters: GaugeVec,
     behind: GaugeVec,
     lag: GaugeVec,
+    share: GaugeVec,
 }
 
 impl Metrics {
@@ -60,6 +61,10 @@ impl Metrics {
                 "aqueduct_rebuild_live_lag_records",
                 "records that the live groups of the store are behind",
             )?,
+            share: gauge(
+                "aqueduct_rebuild_share",
+                "share of the time that the load works: the rest is the live groups' own",
+            )?,
         })
     }
 }
@@ -77,6 +82,7 @@ pub(super) struct Progress {
     letters: Gauge,
     behind: Gauge,
     lag: Gauge,
+    share: Gauge,
     seen: Mutex<Seen>,
 }
 
@@ -105,6 +111,7 @@ impl Progress {
             letters: of(&metrics.letters),
             behind: of(&metrics.behind),
             lag: of(&metrics.lag),
+            share: of(&metrics.share),
             seen: Mutex::new(Seen { at: now, read: 0.0, line: now, begun: now, at_first: 0.0 }),
         }
     }
@@ -169,6 +176,8 @@ impl Progress {
         let lag = self.pace.lag();
         #[expect(clippy::cast_precision_loss, reason = "shown to people")]
         self.lag.set(lag as f64);
+        let share = self.pace.share();
+        self.share.set(share);
         let average = (read - seen.at_first) / (now - seen.begun).as_secs_f64().max(0.001);
         let left = (self.events.get() - read).max(0.0) / average.max(1.0);
         let is_known = self.events.get() > 0.0;
@@ -177,7 +186,8 @@ impl Progress {
             true => format!("{} left", HumanDuration(Duration::from_secs_f64(left))),
             false => format!("{} so far", HumanDuration(now - seen.begun)),
         };
-        let message = format!("{}/s, {left}, live lag {lag}", HumanCount(whole(rate)));
+        let at = if share < 1.0 { format!(" at {:.0} % of the time", share * 100.0) } else { String::new() };
+        let message = format!("{}/s{at}, {left}, live lag {lag}", HumanCount(whole(rate)));
         self.bar.set_position(whole(read));
         self.bar.set_message(message.clone());
         if !std::io::stderr().is_terminal() && now - seen.line >= LINE {

@@ -100,8 +100,9 @@ impl Topic {
         let mut batch = Batch::default();
         let mut steps = Steps::new(progress, slice);
         reader.read(unit.place, range, |message| {
-            if wanted.next_if_eq(&message.offset()).is_some() {
-                batch.add(Record::of_message(message, Arc::clone(&reader.topic)), batches)?;
+            let is_wanted = wanted.next_if_eq(&message.offset()).is_some();
+            if is_wanted && batch.add(Record::of_message(message, Arc::clone(&reader.topic))) {
+                steps.send(&mut batch, batches)?;
             }
             steps.step(batches)
         })?;
@@ -130,10 +131,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, record: Record, to: &mpsc::Sender<Vec<Record>>) -> Result<()> {
+    /// Says whether it is to be sent.
+    fn add(&mut self, record: Record) -> bool {
         self.bytes += record.size();
         self.records.push(record);
-        if self.records.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES { self.send(to) } else { Ok(()) }
+        self.records.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES
     }
 
     fn send(&mut self, to: &mpsc::Sender<Vec<Record>>) -> Result<()> {
@@ -149,15 +151,17 @@ struct Steps<'p> {
     weight: f64,
     records: u32,
     counted: f64,
-    begun: Instant,
+    /// Since the first of the records: to wait for it was no work.
+    begun: Option<Instant>,
 }
 
 impl<'p> Steps<'p> {
     fn new(progress: &'p Progress, slice: Slice) -> Steps<'p> {
-        Steps { progress, weight: slice.share() / 2.0, records: 0, counted: 0.0, begun: Instant::now() }
+        Steps { progress, weight: slice.share() / 2.0, records: 0, counted: 0.0, begun: None }
     }
 
     fn step(&mut self, batches: &mpsc::Sender<Vec<Record>>) -> Result<()> {
+        self.begun.get_or_insert_with(Instant::now);
         self.records += 1;
         if self.records < STEP {
             return Ok(());
@@ -168,15 +172,23 @@ impl<'p> Steps<'p> {
     }
 
     fn count(&mut self) {
+        let Some(begun) = self.begun.take() else { return };
         let events = f64::from(std::mem::take(&mut self.records)) * self.weight;
         self.counted += events;
         self.progress.read(events);
-        let rest = self.progress.pace.rest(events, self.begun, Instant::now());
+        let rest = self.progress.pace.rest_of_reading(events, begun, Instant::now());
         if !rest.is_zero() {
             // A thread of its own, that blocks anyway.
             Handle::current().block_on(tokio::time::sleep(rest));
         }
-        self.begun = Instant::now();
+    }
+
+    /// Sends the batch. To wait for the writer is no work either.
+    fn send(&mut self, batch: &mut Batch, to: &mpsc::Sender<Vec<Record>>) -> Result<()> {
+        let from = Instant::now();
+        batch.send(to)?;
+        self.begun = self.begun.map(|begun| begun + from.elapsed());
+        Ok(())
     }
 
     /// The pass turned out to be over `slice`.

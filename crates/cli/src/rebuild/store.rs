@@ -67,11 +67,12 @@ impl Store {
                 #[expect(clippy::cast_precision_loss, reason = "a hundred at most")]
                 let items = stored.len() as f64;
                 progress.read(items);
+                let rest = progress.pace.rest_of_reading(items, begun, Instant::now());
                 batch.extend(stored.iter().map(|stored| record(&topic, stored)));
                 if batch.len() >= BATCH {
                     batches.send(std::mem::take(&mut batch)).await.context("the writer has ended")?;
                 }
-                tokio::time::sleep(progress.pace.rest(items, begun, Instant::now())).await;
+                tokio::time::sleep(rest).await;
                 begun = Instant::now();
             }
         }

@@ -47,7 +47,10 @@ impl Table {
     }
 
     pub(super) async fn begin(&self) -> Result<Writing<'_>, Outage> {
-        let transaction = self.pool.begin().await.map_err(outage)?;
+        let mut transaction = self.pool.begin().await.map_err(outage)?;
+        // It is idle while the source is read, and while the load rests.
+        let patiently = "SET LOCAL idle_in_transaction_session_timeout = 0";
+        sqlx::raw_sql(patiently).execute(&mut *transaction).await.map_err(outage)?;
         Ok(Writing { table: self, transaction })
     }
 

@@ -71,6 +71,14 @@ impl Written {
             self.rows += 1;
         }
     }
+
+    /// Adds what was written of the records at and after `from`.
+    pub(super) fn add(&mut self, from: usize, later: Written) {
+        self.rows += later.rows;
+        self.tombstones += later.tombstones;
+        let failed = later.failed.into_iter();
+        self.failed.extend(failed.map(|Failed { index, reason }| Failed { index: from + index, reason }));
+    }
 }
 
 impl std::ops::AddAssign for Counts {

@@ -153,7 +153,7 @@ impl Bench {
                 rig(400_000, 5).await?.compare_rebuild(Store::OpenSearch, Role::BareBulk).await
             }
             Bench::RebuildFreshness(options) => {
-                freshness::under_rebuild(servers, self.load(400_000, 5), 3000 * options.percent / 100).await
+                freshness::under_rebuild(servers, self.load(100_000, 5), 3000 * options.percent / 100).await
             }
             Bench::Verify(_) => rig(400_000, 1).await?.verify().await,
             Bench::Reads(_) => reads::run(servers, self.load(20_000, 1)).await,
