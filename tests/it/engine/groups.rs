@@ -173,7 +173,9 @@ async fn a_fault_of_schema_or_code_stops_the_group_and_commits_nothing() {
     let member = stage.join(EventPuppet::new(|_| async { Err(SinkError::Fatal("no such column".into())) }));
     let error = member.ended().await.unwrap_err();
     assert!(error.to_string().contains("no such column"), "{error}");
-    assert_eq!(stage.committed().await, [Some(0)]);
+    // Where it starts is committed meanwhile, and a process that ends does not wait for it.
+    let committed = stage.committed().await;
+    assert!(matches!(committed[..], [None | Some(0)]), "{committed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
