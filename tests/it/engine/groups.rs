@@ -170,12 +170,24 @@ async fn a_fault_of_schema_or_code_stops_the_group_and_commits_nothing() {
     let stage = Stage::new(1).await;
     stage.publish("one", 1).await;
     stage.publish("one", 2).await;
-    let member = stage.join(EventPuppet::new(|_| async { Err(SinkError::Fatal("no such column".into())) }));
+    let fault = Arc::new(Semaphore::new(0));
+    let inside = fault.clone();
+    let member = stage.join(EventPuppet::new(move |_| {
+        let fault = inside.clone();
+        async move {
+            fault.acquire().await.unwrap().forget();
+            Err(SinkError::Fatal("no such column".into()))
+        }
+    }));
+    // A group that a fault ends waits for nothing, not for its start to be committed either.
+    eventually("its start is committed", PATIENCE, async || {
+        (stage.committed().await == [Some(0)]).then_some(())
+    })
+    .await;
+    fault.add_permits(1);
     let error = member.ended().await.unwrap_err();
     assert!(error.to_string().contains("no such column"), "{error}");
-    // Where it starts is committed meanwhile, and a process that ends does not wait for it.
-    let committed = stage.committed().await;
-    assert!(matches!(committed[..], [None | Some(0)]), "{committed:?}");
+    assert_eq!(stage.committed().await, [Some(0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
