@@ -11,6 +11,8 @@ use percent_encoding::percent_decode_str;
 use crate::text::checked_text;
 
 const SK_LIMIT: usize = 255;
+/// Characters of an id that stand encoded in keys.
+const RESERVED: [char; 3] = ['#', '%', '|'];
 
 /// A name that breaks the rules for names in keys. The message says which rule, and is fit for a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,7 +163,7 @@ impl ItemKey {
         key.push_str(&self.type_name.0);
         key.push('#');
         let mut id = self.id.0.as_str();
-        while let Some(at) = id.find(['#', '%', '|']) {
+        while let Some(at) = id.find(RESERVED) {
             key.push_str(&id[..at]);
             key.push_str(match id.as_bytes()[at] {
                 b'#' => "%23",
@@ -181,6 +183,19 @@ impl ItemKey {
         key.push('|');
         self.push_sk(&mut key);
         key
+    }
+
+    /// Whether `text` is its [`pk_sk`](ItemKey::pk_sk). Every record of every worker asks this, so none is made where the id needs no
+    /// encoding.
+    #[must_use]
+    pub fn is_pk_sk(&self, text: &[u8]) -> bool {
+        let id = self.id.0.as_str();
+        if id.contains(RESERVED) {
+            return self.pk_sk().as_bytes() == text;
+        }
+        let before = [&self.tenant.0, "#", &self.type_name.0, "|", &self.type_name.0, "#"];
+        let rest = before.iter().try_fold(text, |rest, part| rest.strip_prefix(part.as_bytes()));
+        rest == Some(id.as_bytes())
     }
 }
 

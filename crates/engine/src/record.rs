@@ -1,9 +1,9 @@
 //! A record as it stands in a topic, and the event in it.
 
 mod message;
+mod parts;
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use aqueduct_contract::{Event, EventId, Item, RawEvent, RawItem, Version, headers};
@@ -11,6 +11,7 @@ use aqueduct_store::events;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use self::parts::Parts;
 use crate::Reason;
 
 pub use message::version_of;
@@ -39,35 +40,11 @@ pub struct Record {
     pub offset: i64,
     /// Its timestamp, milliseconds since 1970; −1 when it has none.
     pub timestamp: i64,
-    body: Arc<Body>,
-}
-
-struct Body {
-    /// Names and values of the headers, the key, the value.
-    bytes: Box<[u8]>,
-    headers: Box<[HeaderSpan]>,
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
+    version: Option<Version>,
     unreadable_headers: bool,
-}
-
-/// Where in a body's bytes a header ends; it begins where the one before ended. A record is never as large as four gigabytes, and has
-/// a dozen of these.
-#[derive(Clone, Copy)]
-struct HeaderSpan {
-    name_end: u32,
-    value_end: u32,
-    has_value: bool,
-}
-
-impl HeaderSpan {
-    fn name_end(self) -> usize {
-        self.name_end as usize
-    }
-
-    fn value_end(self) -> usize {
-        self.value_end as usize
-    }
+    /// The key, the value, the name and value of each header: see [`Parts`]. One piece of memory, because it is made by one thread
+    /// and freed by another, which costs more than to copy it.
+    parts: Arc<[u8]>,
 }
 
 impl Record {
@@ -80,26 +57,12 @@ impl Record {
         timestamp: i64,
         parts: RecordParts<'_>,
     ) -> Record {
-        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let of_headers: usize = parts.headers.iter().map(|(name, value)| name.len() + length(*value)).sum();
-        let mut bytes = Vec::with_capacity(of_headers + length(parts.key) + length(parts.value));
-        let end = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let headers = parts.headers.iter().map(|(name, value)| {
-            bytes.extend_from_slice(name.as_bytes());
-            let name_end = end(&bytes);
-            bytes.extend_from_slice(value.unwrap_or_default());
-            HeaderSpan { name_end, value_end: end(&bytes), has_value: value.is_some() }
-        });
-        let headers = headers.collect();
-        let mut add = |part: Option<&[u8]>| {
-            let start = bytes.len();
-            bytes.extend_from_slice(part?);
-            Some(start..bytes.len())
-        };
-        let (key, value) = (add(parts.key), add(parts.value));
-        let unreadable_headers = parts.unreadable_headers;
-        let body = Body { bytes: bytes.into(), headers, key, value, unreadable_headers };
-        Record { topic, partition, offset, timestamp, body: Arc::new(body) }
+        let RecordParts { key, value, headers, unreadable_headers } = parts;
+        let of_headers = headers.iter().flat_map(|(name, value)| [Some(name.as_bytes()), *value]);
+        let parts = parts::written([key, value].into_iter().chain(of_headers));
+        let said = headers.iter().rfind(|(name, _)| *name == headers::ITEM_VERSION);
+        let version = version_said(said.and_then(|(_, version)| *version), value);
+        Record { topic, partition, offset, timestamp, version, unreadable_headers, parts }
     }
 
     /// A record as the event store keeps it, as if it stood in this place.
@@ -120,35 +83,31 @@ impl Record {
     /// Its key.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
-        Some(&self.body.bytes[self.body.key.clone()?])
+        Parts(&self.parts).next()?
     }
 
     /// Its value.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
-        Some(&self.body.bytes[self.body.value.clone()?])
+        Parts(&self.parts).nth(1)?
     }
 
     /// Names and values of its headers, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         // Copied from a `&str`, so it is one.
-        let text = |(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value);
-        (0..self.body.headers.len()).map(|index| self.raw_header(index)).map(text)
+        self.raw_headers().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
-    fn raw_header(&self, index: usize) -> (&[u8], Option<&[u8]>) {
-        let Body { bytes, headers, .. } = &*self.body;
-        let start = index.checked_sub(1).map_or(0, |before| headers[before].value_end());
-        let span = headers[index];
-        let value = || &bytes[span.name_end()..span.value_end()];
-        (&bytes[start..span.name_end()], span.has_value.then(value))
+    fn raw_headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let mut parts = Parts(&self.parts);
+        let _key_and_value = (parts.next(), parts.next());
+        std::iter::from_fn(move || Some((parts.next()??, parts.next()?)))
     }
 
     /// The value of a header; of the last one where the name stands more than once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        let mut last_first = (0..self.body.headers.len()).rev().map(|index| self.raw_header(index));
-        last_first.find(|(found, _)| *found == name.as_bytes())?.1
+        self.raw_headers().filter(|(found, _)| *found == name.as_bytes()).last()?.1
     }
 
     /// The event in it. A record that no publisher of ours wrote is a [`Reason`] with the code `EventInvalid`: without a key
@@ -168,7 +127,7 @@ impl Record {
     }
 
     fn readable_value(&self) -> Result<&[u8], Reason> {
-        if self.body.unreadable_headers {
+        if self.unreadable_headers {
             return Err(invalid("a header has a name that is not text"));
         }
         self.value().ok_or_else(|| invalid("the record has no value"))
@@ -177,13 +136,11 @@ impl Record {
     /// Whether key and headers say the same as the value.
     fn check<A>(&self, id: EventId, item: &Item<A>) -> Result<(), Reason> {
         let key = self.key().ok_or_else(|| invalid("the record has no key"))?;
-        let item_key = item.key.pk_sk();
-        if item_key.as_bytes() != key {
-            let message = format!("the record's key is {:?}, its event is of {item_key}", excerpt(key));
+        if !item.key.is_pk_sk(key) {
+            let message = format!("the record's key is {:?}, its event is of {}", excerpt(key), item.key);
             return Err(invalid(message));
         }
-        for index in 0..self.body.headers.len() {
-            let (name, value) = self.raw_header(index);
+        for (name, value) in self.raw_headers() {
             let Some(value) = value else { continue };
             let agrees = match name {
                 b"ce_id" => Uuid::try_parse_ascii(value) == Ok(id.0),
@@ -202,13 +159,13 @@ impl Record {
     /// The version of its item, from the header or else from the value; `None` when neither says one.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
-        version_said(self.header(headers::ITEM_VERSION), self.value())
+        self.version
     }
 
     /// Bytes that it takes in memory, for limits.
     #[must_use]
     pub fn size(&self) -> usize {
-        size_of::<(Record, Body)>() + size_of_val(&*self.body.headers) + self.body.bytes.len()
+        size_of::<Record>() + self.parts.len()
     }
 }
 

@@ -32,6 +32,15 @@ proptest! {
     }
 
     #[test]
+    fn a_key_knows_its_text_from_any_other(key in arbitrary::key(), other in arbitrary::key(), end in ".?") {
+        let text = key.to_string();
+        let raw = format!("{}|{}#{}", key.pk(), key.type_name(), key.id());
+        for asked in [other.to_string(), raw, text.clone() + &end, text.chars().skip(1).collect(), text.clone()] {
+            prop_assert_eq!(key.is_pk_sk(asked.as_bytes()), asked == text, "{}", asked);
+        }
+    }
+
+    #[test]
     fn a_version_is_read_back(version in arbitrary::version()) {
         prop_assert_eq!(version.to_string().parse::<Version>().unwrap(), version);
         prop_assert_eq!(Version::try_from(version.as_i64()).unwrap(), version);
