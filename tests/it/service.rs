@@ -134,7 +134,7 @@ async fn a_worker_without_its_registry_of_views_says_what_it_waits_for_and_why()
 async fn wrong_settings_are_exit_code_2_and_all_of_them_are_named() {
     for program in PROGRAMS {
         let run = Run::new(program, MODEL).await;
-        let wrong = [("AQUEDUCT__KAFKA__BROKER", "x"), ("AQUEDUCT__ENGINE__LANES", "many")];
+        let wrong = [("AQUEDUCT__KAFKA__BROKER", "x"), ("AQUEDUCT__ENGINE__LANES__SYNC_RDS", "many")];
         for arguments in [&[][..], &["check-config"]] {
             let ended = run.ended(arguments, &wrong).await;
             let said = text(&ended.stderr);
@@ -142,7 +142,10 @@ async fn wrong_settings_are_exit_code_2_and_all_of_them_are_named() {
             assert!(said.contains(
                 "kafka.broker (from AQUEDUCT__KAFKA__BROKER): is not a setting; did you mean kafka.brokers?"
             ));
-            assert!(said.contains("engine.lanes (from AQUEDUCT__ENGINE__LANES): "), "{said}");
+            assert!(
+                said.contains("engine.lanes.sync_rds (from AQUEDUCT__ENGINE__LANES__SYNC_RDS): "),
+                "{said}"
+            );
             assert!(ended.stdout.is_empty());
         }
     }
@@ -201,10 +204,10 @@ async fn a_wrong_model_is_exit_code_2_and_its_place_is_named() {
 #[tokio::test]
 async fn check_config_prints_what_is_in_effect_without_secrets() {
     let run = Run::new("projector", MODEL).await;
-    let ended = run.ended(&["check-config"], &[("AQUEDUCT__ENGINE__LANES", "3")]).await;
+    let ended = run.ended(&["check-config"], &[("AQUEDUCT__ENGINE__LANES__PROJECTOR", "3")]).await;
     let said = text(&ended.stdout);
     assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
-    assert!(said.contains("\nlanes = 3  # AQUEDUCT__ENGINE__LANES\n"), "{said}");
+    assert!(said.contains("\nprojector = 3  # AQUEDUCT__ENGINE__LANES__PROJECTOR\n"), "{said}");
     assert!(said.contains("\nbatch_age = \"100ms\"  # default\n"), "{said}");
     assert!(said.contains("\nurl = \"postgres://fleet:***@127.0.0.1:1/reads\"  # "), "{said}");
     assert!(!said.contains("s3cret"), "{said}");

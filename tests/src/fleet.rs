@@ -66,7 +66,7 @@ impl Plan {
         self
     }
 
-    /// A setting, such as `("engine.lanes", 2)`, over what the fleet needs.
+    /// A setting, such as `("engine.window", 2)`, over what the fleet needs.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.settings.insert(key.to_owned(), value.into());

@@ -76,12 +76,13 @@ impl<S: Sink> Dispatcher<S> {
             bytes: settings.batch_bytes,
             age: settings.batch_age,
         };
+        let lanes = settings.lanes.of(delivery.group.worker);
         Dispatcher {
             group: delivery.group.clone(),
             metrics: delivery.metrics.clone(),
             progress: delivery.progress.clone(),
-            lanes: Lanes::new(settings.lanes, limits),
-            pace: Pace::new(settings.lanes, limits.records),
+            lanes: Lanes::new(lanes, limits),
+            pace: Pace::new(lanes, limits.records),
             pauses: Pauses { min: settings.brake_pause_min, max: settings.brake_pause_max },
             next_commit: Instant::now() + settings.commit_interval,
             settings,

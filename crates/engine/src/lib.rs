@@ -38,5 +38,5 @@ pub use group::Group;
 pub use metrics::Metrics;
 pub use progress::Progress;
 pub use record::{Record, RecordParts, version_of};
-pub use settings::Settings;
+pub use settings::{Settings, WorkerLanes};
 pub use sink::{BoxError, Needs, Outcome, Reason, Sink, SinkError};

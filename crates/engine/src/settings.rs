@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aqueduct_contract::Worker;
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -21,7 +22,7 @@ pub struct Settings {
     #[serde(with = "humantime_serde")]
     pub batch_age: Duration,
     /// Batches that a group has in flight at most. Keys are hashed to lanes.
-    pub lanes: usize,
+    pub lanes: WorkerLanes,
     /// Records of one partition that are read and not yet done, at most.
     pub window: usize,
     /// Bytes of all partitions of a group that are read and not yet done, at most.
@@ -71,6 +72,36 @@ pub struct Settings {
     /// progress: a restart would not help.
     #[serde(with = "humantime_serde")]
     pub stall_timeout: Duration,
+}
+
+/// A count for each kind of worker, as their stores differ.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerLanes {
+    /// Into DynamoDB.
+    pub projector: usize,
+    /// Into Postgres.
+    pub sync_rds: usize,
+    /// Into OpenSearch.
+    pub sync_search: usize,
+}
+
+impl WorkerLanes {
+    /// The same for every kind.
+    #[must_use]
+    pub fn all(lanes: usize) -> WorkerLanes {
+        WorkerLanes { projector: lanes, sync_rds: lanes, sync_search: lanes }
+    }
+
+    /// That of one kind.
+    #[must_use]
+    pub fn of(self, worker: Worker) -> usize {
+        match worker {
+            Worker::Projector => self.projector,
+            Worker::SyncRds => self.sync_rds,
+            Worker::SyncSearch => self.sync_search,
+        }
+    }
 }
 
 /// Reads `"4MiB"`.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aqueduct_engine::{Outcome, Reason};
+use aqueduct_contract::Worker;
+use aqueduct_engine::{Outcome, Reason, WorkerLanes};
 use aqueduct_tests::eventually;
 
 use super::stage::{Applied, Member, PATIENCE, Stage, StatePuppet, assert_nothing_unaccounted};
@@ -67,7 +68,7 @@ async fn too_many_dead_letters_in_a_row_stop_their_partition_until_the_fault_is_
     })
     .await;
     let filed = stage.filed().await.len();
-    assert!((5..=5 + stage.settings.lanes).contains(&filed), "{filed} letters");
+    assert!((5..=5 + stage.settings.lanes.of(Worker::SyncRds)).contains(&filed), "{filed} letters");
     assert!(stage.committed().await[0] < Some(ends[0]), "it stands");
 
     mended.store(true, Ordering::SeqCst);
@@ -83,7 +84,7 @@ async fn too_many_dead_letters_in_a_row_stop_their_partition_until_the_fault_is_
 #[tokio::test(flavor = "multi_thread")]
 async fn too_large_a_share_of_dead_letters_stops_their_partition() {
     let mut stage = Stage::new(1).await;
-    (stage.settings.lanes, stage.settings.batch_records) = (1, 10);
+    (stage.settings.lanes, stage.settings.batch_records) = (WorkerLanes::all(1), 10);
     (stage.settings.brake_share, stage.settings.brake_window) = (0.2, 20);
     publish(&stage).await;
     let (applied, mended) = (Applied::default(), Arc::new(AtomicBool::new(false)));
@@ -101,7 +102,7 @@ async fn too_large_a_share_of_dead_letters_stops_their_partition() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_owner_of_a_stopped_partition_begins_where_it_stopped() {
     let mut stage = Stage::new(1).await;
-    (stage.settings.brake_in_a_row, stage.settings.lanes) = (5, 1);
+    (stage.settings.brake_in_a_row, stage.settings.lanes) = (5, WorkerLanes::all(1));
     publish(&stage).await;
     let (applied, mended) = (Applied::default(), Arc::new(AtomicBool::new(false)));
     let member = join(&stage, &applied, &mended, |offset| offset >= 10);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aqueduct_engine::{Outcome, Reason, SinkError};
+use aqueduct_engine::{Outcome, Reason, SinkError, WorkerLanes};
 use aqueduct_tests::{Private, Server, eventually};
 use tokio::time::Instant;
 
@@ -99,7 +99,7 @@ async fn a_saturated_store_gets_smaller_batches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_saturated_store_took_is_remembered() {
     let mut stage = Stage::new(1).await;
-    (stage.settings.lanes, stage.settings.batch_records) = (1, 100);
+    (stage.settings.lanes, stage.settings.batch_records) = (WorkerLanes::all(1), 100);
     for item in 0..1000 {
         stage.publish(&format!("o{item}"), 1).await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aqueduct_contract::headers::Headers;
 use aqueduct_contract::{Event, EventId, Happened, Item, ItemKey, Names, TypeName, Version, Worker};
 use aqueduct_engine::{
-    Engine, Error, Group, Metrics, Needs, Outcome, Progress, Record, Settings, Sink, SinkError,
+    Engine, Error, Group, Metrics, Needs, Outcome, Progress, Record, Settings, Sink, SinkError, WorkerLanes,
 };
 use aqueduct_store::letters::{Filed, State};
 use aqueduct_store::{Appended, EventStore, Letter, Letters, dynamodb, kafka, setup, topics};
@@ -226,7 +226,7 @@ fn settings() -> Settings {
         batch_records: 100,
         batch_bytes: 1 << 20,
         batch_age: Duration::from_millis(20),
-        lanes: 4,
+        lanes: WorkerLanes::all(4),
         window: 1000,
         window_bytes: 16 << 20,
         pause_after: Duration::from_millis(500),

@@ -72,7 +72,9 @@ pub(super) fn problems(settings: &Settings) -> Vec<(String, String)> {
     let engine = &settings.engine;
     must(engine.batch_records > 0, "engine.batch_records", above_zero);
     must(engine.batch_bytes > 0, "engine.batch_bytes", above_zero);
-    must(engine.lanes > 0, "engine.lanes", above_zero);
+    must(engine.lanes.projector > 0, "engine.lanes.projector", above_zero);
+    must(engine.lanes.sync_rds > 0, "engine.lanes.sync_rds", above_zero);
+    must(engine.lanes.sync_search > 0, "engine.lanes.sync_search", above_zero);
     must(engine.window > 0, "engine.window", above_zero);
     must(engine.window_bytes > 0, "engine.window_bytes", above_zero);
     must(!engine.commit_interval.is_zero(), "engine.commit_interval", above_zero);

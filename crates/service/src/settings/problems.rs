@@ -5,7 +5,7 @@ use std::fmt;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The setting, such as `engine.lanes`; the file, when it cannot be read at all.
+    /// The setting, such as `engine.window`; the file, when it cannot be read at all.
     pub key: String,
     /// Where the value came from: a file, an environment variable, or `default`.
     pub origin: String,

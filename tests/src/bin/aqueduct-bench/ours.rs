@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use aqueduct_contract::{Names, Worker};
-use aqueduct_engine::{Engine, Group, Metrics, Needs, Outcome, Progress, Record, Sink, SinkError};
+use aqueduct_engine::{
+    Engine, Group, Metrics, Needs, Outcome, Progress, Record, Sink, SinkError, WorkerLanes,
+};
 use aqueduct_store::{EventStore, Letters};
 use aqueduct_verify::Scope;
 use indicatif::ProgressBar;
@@ -128,7 +130,7 @@ pub(crate) async fn parse(site: &Site) -> Result<Measured> {
 pub(crate) async fn wait(site: &Site) -> Result<Measured> {
     let settings = aqueduct_engine::Settings {
         batch_records: 50,
-        lanes: 1,
+        lanes: WorkerLanes::all(1),
         // What is fetched before the beginning is not measured: little.
         window: 200,
         ..site.settings()?.engine
