@@ -53,9 +53,7 @@ impl Known {
                 (Some(ValueKind::Table(_)), ValueKind::Table(inner)) => {
                     self.table(path, inner, origin, given, problems);
                 }
-                (Some(ValueKind::Table(_)), _) => {
-                    problems.push(wrong("is a section, not a value".to_owned()));
-                }
+                (Some(ValueKind::Table(known)), _) => problems.push(wrong(section(known))),
                 (Some(_), ValueKind::Table(_)) => {
                     problems.push(wrong("is a value, not a section".to_owned()));
                 }
@@ -85,7 +83,7 @@ impl Known {
         let wrong = |message| Problem { key: key.clone(), origin: name.to_owned(), message };
         let kind = match self.get(&path).map(|known| &known.kind) {
             None => return Some(Err(wrong(self.unknown(&key)))),
-            Some(ValueKind::Table(_)) => return Some(Err(wrong("is a section, not a value".to_owned()))),
+            Some(ValueKind::Table(known)) => return Some(Err(wrong(section(known)))),
             // Text that is no number or boolean stays text: the error then names what it should have been.
             Some(ValueKind::I64(_)) => text.parse::<i64>().map_or(text.into(), ValueKind::from),
             Some(ValueKind::Float(_)) => text.parse::<f64>().map_or(text.into(), ValueKind::from),
@@ -127,6 +125,14 @@ fn open(path: &[String], above: &str, table: Map<String, Value>, origin: &str, g
             given.push(Given { path, value, origin: origin.to_owned() });
         }
     }
+}
+
+/// What is wrong with a value where settings are.
+fn section(known: &Map<String, Value>) -> String {
+    let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let has = if names.is_empty() { "" } else { ": it has " };
+    format!("is a section, not a value{has}{}", names.join(", "))
 }
 
 fn names_in(above: &str, table: &Map<String, Value>, names: &mut Vec<String>) {

@@ -73,6 +73,16 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_value_in_the_place_of_a_section_is_told_what_the_section_has() {
+    let found = problems(read("log = 'debug'", &[("AQUEDUCT__ENGINE__LANES", "8")]));
+    let expected = [
+        ("engine.lanes", "is a section, not a value: it has projector, sync_rds, sync_search"),
+        ("log", "is a section, not a value: it has format, level"),
+    ];
+    assert_eq!(found, expected.map(|(key, message)| (key.to_owned(), message.to_owned())));
+}
+
+#[test]
 fn every_wrong_value_is_reported_at_once_and_blamed_on_where_it_stands() {
     let result = read(
         "[shutdown]\ndeadline = 25\n[log]\nformat = 'xml'\n[admin]\nlisten = 'localhost'",
