@@ -34,7 +34,7 @@ pub const CHILD_COLUMNS: [(&str, &str); 4] = [
 
 /// Percent of a page that rows are first put into. Items change soon after they are made, and often many at once: where the page has
 /// room, Postgres writes the next version beside the last one and leaves the indexes alone (a heap-only tuple).
-const FILL: u8 = 70;
+pub const FILL: u8 = 70;
 
 /// The physical table of a view: `orders__g1`.
 #[must_use]

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use aqueduct_contract::{Event, Names};
 use aqueduct_store::{DataTable, setup};
 use aqueduct_views::opensearch;
+use aqueduct_views::postgres::ddl::FILL;
 use futures::stream::{StreamExt, TryStreamExt};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -16,6 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
 
 use crate::measured::{Measured, Site};
@@ -248,21 +250,32 @@ where
 /// Writes rows into a table like ours.
 pub(crate) async fn rows(site: &Site) -> Result<Measured> {
     let pool = site.settings()?.postgres.connect_lazy()?;
-    for made in ["DROP TABLE IF EXISTS bare", "CREATE TABLE bare (LIKE orders__g1 INCLUDING ALL)"] {
-        sqlx::raw_sql(made).execute(&pool).await?;
-    }
+    // `LIKE` leaves out how far pages are filled.
+    let create = format!("CREATE TABLE bare (LIKE orders__g1 INCLUDING ALL) WITH (fillfactor = {FILL})");
+    // Nothing in it is from outside.
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&pool).await?;
     let add = |rows: &mut Rows, order: &Order<'_>| {
         rows.0.push(Row::of(order)?);
         Ok(())
     };
-    write(site, add, async |rows: Rows| rows.write(&pool).await).await
+    let measured = write(site, add, async |rows: Rows| rows.write(&pool).await).await?;
+    drop_table(&pool).await?;
+    Ok(measured)
+}
+
+/// Leaves Postgres no work with what the bound wrote, while ours is measured.
+async fn drop_table(pool: &sqlx::PgPool) -> Result<()> {
+    sqlx::raw_sql("DROP TABLE bare").execute(pool).await?;
+    Ok(())
 }
 
 /// Posts documents to an index like ours.
 pub(crate) async fn documents(site: &Site) -> Result<Measured> {
     let opensearch = site.settings()?.opensearch;
     let index = Index::make(&opensearch, &opensearch.refresh_interval).await?;
-    write(site, add_document, async |body: String| index.post(body).await).await
+    let measured = write(site, add_document, async |body: String| index.post(body).await).await?;
+    index.delete().await?;
+    Ok(measured)
 }
 
 /// Adds an order to the body of a bulk request.
@@ -288,11 +301,9 @@ struct Index {
 }
 
 impl Index {
-    /// Makes it anew.
     async fn make(opensearch: &opensearch::Settings, refresh_interval: &str) -> Result<Index> {
         let (client, url) =
             (reqwest::Client::new(), format!("{}/{}bare", opensearch.url, opensearch.index_prefix));
-        client.delete(&url).send().await?;
         let ours = format!("{}/{}orders/_mapping", opensearch.url, opensearch.index_prefix);
         let ours: Value = client.get(ours).send().await?.error_for_status()?.json().await?;
         let mappings =
@@ -306,6 +317,12 @@ impl Index {
         let made = client.put(&url).json(&json!({ "settings": settings, "mappings": mappings }));
         made.send().await?.error_for_status()?;
         Ok(Index { client, url })
+    }
+
+    /// Leaves OpenSearch no segments to merge while ours is measured.
+    async fn delete(&self) -> Result<()> {
+        self.client.delete(&self.url).send().await?.error_for_status()?;
+        Ok(())
     }
 
     /// Posts the body of a bulk request.

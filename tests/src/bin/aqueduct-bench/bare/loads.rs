@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures::stream::{StreamExt, TryStreamExt};
 
-use super::{BATCH, IN_FLIGHT, Index, Order, OrderAttributes, add_document, read};
+use super::{BATCH, IN_FLIGHT, Index, Order, OrderAttributes, add_document, drop_table, read};
 use crate::measured::{Measured, Site};
 
 /// Bytes that are sent to Postgres at once.
@@ -53,9 +53,7 @@ fn measured(site: &Site, written: usize, took: Duration) -> Result<Measured> {
 /// Copies rows into a table like ours, and makes its key and indexes.
 pub(crate) async fn rows(site: &Site) -> Result<Measured> {
     let pool = site.settings()?.postgres.connect_lazy()?;
-    for made in ["DROP TABLE IF EXISTS bare", "CREATE TABLE bare (LIKE orders__g1)"] {
-        sqlx::raw_sql(made).execute(&pool).await?;
-    }
+    sqlx::raw_sql("CREATE TABLE bare (LIKE orders__g1)").execute(&pool).await?;
     let begun = Instant::now();
     let lines = last_versions(site, add_line).await?;
     let count = lines.len();
@@ -73,7 +71,9 @@ pub(crate) async fn rows(site: &Site) -> Result<Measured> {
     copy.finish().await?;
     // With all indexes that ours has.
     sqlx::raw_sql("ALTER TABLE bare ADD PRIMARY KEY (tenant, id)").execute(&mut *connection).await?;
-    measured(site, count, begun.elapsed())
+    let measured = measured(site, count, begun.elapsed())?;
+    drop_table(&pool).await?;
+    Ok(measured)
 }
 
 /// No value of a bench has a byte that stands for something else.
@@ -111,5 +111,7 @@ pub(crate) async fn documents(site: &Site) -> Result<Measured> {
     let posted = futures::stream::iter(joined(documents, BATCH)).map(|body| index.post(body));
     posted.buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
     index.client.post(format!("{}/_refresh", index.url)).send().await?.error_for_status()?;
-    measured(site, count, begun.elapsed())
+    let measured = measured(site, count, begun.elapsed())?;
+    index.delete().await?;
+    Ok(measured)
 }
