@@ -29,6 +29,13 @@ pub struct RecordParts<'a> {
     pub unreadable_headers: bool,
 }
 
+impl<'a> RecordParts<'a> {
+    /// The value of a header; of the last one where the name stands more than once.
+    fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers.iter().rfind(|(found, _)| *found == name)?.1
+    }
+}
+
 /// One record of a topic. Its bytes are copied once; clones share them.
 #[derive(Clone)]
 pub struct Record {
@@ -57,11 +64,10 @@ impl Record {
         timestamp: i64,
         parts: RecordParts<'_>,
     ) -> Record {
+        let version = version_said(parts.header(headers::ITEM_VERSION), parts.value);
         let RecordParts { key, value, headers, unreadable_headers } = parts;
         let of_headers = headers.iter().flat_map(|(name, value)| [Some(name.as_bytes()), *value]);
         let parts = parts::written([key, value].into_iter().chain(of_headers));
-        let said = headers.iter().rfind(|(name, _)| *name == headers::ITEM_VERSION);
-        let version = version_said(said.and_then(|(_, version)| *version), value);
         Record { topic, partition, offset, timestamp, version, unreadable_headers, parts }
     }
 
@@ -100,14 +106,8 @@ impl Record {
 
     fn raw_headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut parts = Parts(&self.parts);
-        let _key_and_value = (parts.next(), parts.next());
+        parts.nth(1);
         std::iter::from_fn(move || Some((parts.next()??, parts.next()?)))
-    }
-
-    /// The value of a header; of the last one where the name stands more than once.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.raw_headers().filter(|(found, _)| *found == name.as_bytes()).last()?.1
     }
 
     /// The event in it. A record that no publisher of ours wrote is a [`Reason`] with the code `EventInvalid`: without a key

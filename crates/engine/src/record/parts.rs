@@ -26,12 +26,10 @@ impl<'p> Iterator for Parts<'p> {
 
     fn next(&mut self) -> Option<Option<&'p [u8]>> {
         let (length, rest) = self.0.split_first_chunk()?;
-        let length = u32::from_le_bytes(*length);
-        let part = (length != ABSENT).then_some(length as usize);
-        let (part, rest) = match part {
-            None => (None, rest),
-            Some(length) => {
-                let (part, rest) = rest.split_at_checked(length)?;
+        let (part, rest) = match u32::from_le_bytes(*length) {
+            ABSENT => (None, rest),
+            length => {
+                let (part, rest) = rest.split_at_checked(length as usize)?;
                 (Some(part), rest)
             }
         };
